@@ -1,0 +1,84 @@
+"""Ranges of UTC days: inclusive at both ends, as the partner API's `from` and `to` are, and how they split.
+
+Calendar arithmetic only; what a day means to a session is decided in `ev_sessions.ingest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from ev_sessions.errors import PermanentError
+
+ONE_DAY = timedelta(days=1)
+
+
+class DayRangeError(PermanentError, ValueError):
+    """A day or a range of days that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DayRange:
+    """The UTC days from `first` to `last`, both included.
+
+    Raises:
+        DayRangeError: `last` lies before `first`.
+    """
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise DayRangeError(f"the range {self.first}..{self.last} ends before it begins; swap the two days")
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=offset) for offset in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}..{self.last}"
+
+    def clip(self, first: date | None, last: date | None) -> DayRange | None:
+        """The part of this range within `first`..`last` (None: no bound on that side), or None where nothing is left."""
+        lower = self.first if first is None else max(self.first, first)
+        upper = self.last if last is None else min(self.last, last)
+        return DayRange(lower, upper) if lower <= upper else None
+
+    def split(self, size: int) -> list[DayRange]:
+        """This range cut into consecutive ranges of `size` days; the last one may be shorter."""
+        if size < 1:
+            raise DayRangeError(f"a range cannot be split into pieces of {size} days; use 1 or more")
+        pieces = range(0, len(self), size)
+        return [
+            DayRange(start, min(start + timedelta(days=size - 1), self.last))
+            for start in (self.first + timedelta(days=offset) for offset in pieces)
+        ]
+
+    @classmethod
+    def trailing(cls, last: date, days: int) -> DayRange:
+        """The `days` days that end with `last`."""
+        return cls(last - timedelta(days=days - 1), last)
+
+
+def parse_day(text: str) -> date:
+    """The day that `text` (YYYY-MM-DD) names.
+
+    Raises:
+        DayRangeError: anything else.
+    """
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise DayRangeError(f"{text!r} is not a day; write it as YYYY-MM-DD, for example 2026-03-01") from None
+
+
+def utc_today(now: datetime) -> date:
+    """The UTC day at the instant `now` (aware)."""
+    return now.astimezone(UTC).date()

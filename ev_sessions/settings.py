@@ -1,0 +1,176 @@
+"""Every setting of the project: its name, default, unit and meaning. The one place where the environment is read.
+
+A setting `name` is the environment variable `EV_SESSIONS_NAME`. A secret may also be given as a file whose path stands in
+`EV_SESSIONS_NAME_FILE`. Nothing is read at import: call `Settings.from_env(os.environ)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from ev_sessions.errors import PermanentError
+
+PREFIX = "EV_SESSIONS_"
+FILE_SUFFIX = "_FILE"
+SECRETS = ("client_id", "client_secret", "access_token")
+
+
+class SettingsError(PermanentError, ValueError):
+    """A setting that is missing or malformed; the message names it and says what is expected."""
+
+
+class SessionDay(StrEnum):
+    """The field that the API's `from` and `to` filter on (`overlap`: any day between plug-in and end)."""
+
+    PLUG_IN_TIME = "plug_in_time"
+    UNPLUG_TIME = "unplug_time"
+    OVERLAP = "overlap"
+
+
+class ReportDate(StrEnum):
+    """The stamp whose local date decides the report date of a session."""
+
+    SESSION_END = "session_end"
+    PLUG_IN_TIME = "plug_in_time"
+
+
+def _pairs(value: object) -> object:
+    """`SE_1=Europe/Stockholm,UK=Europe/London` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [entry.partition("=") for entry in value.split(",") if entry.strip()]
+    if any(not separator for _, separator, _ in pairs):
+        raise ValueError("expected ZONE=Area/City pairs separated by commas")
+    return {key.strip(): zone.strip() for key, _, zone in pairs}
+
+
+class Settings(BaseModel):
+    """All settings, typed. Those that only a call to the API needs may be None: see `ev_sessions.resources`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_url: str | None = Field(None, description="Root of the partner API, for example https://app.podero.com")
+    org_id: UUID | None = Field(None, description="The organisation whose fleet is read (UUID)")
+    client_id: SecretStr | None = Field(None, description="OAuth2 client id (secret)")
+    client_secret: SecretStr | None = Field(None, description="OAuth2 client secret (secret)")
+    access_token: SecretStr | None = Field(None, description="A static bearer token, instead of client id and secret (secret)")
+    fleet_file: Path | None = Field(
+        None, description="CSV with the columns user_id,electric_vehicle_id, instead of asking the API for the fleet"
+    )
+
+    state_dir: Path = Field(Path(".ev_sessions"), description="Folder for the database, staged parts and Dagster's history")
+    database: Path | None = Field(None, description="The DuckDB file; default: ev_sessions.duckdb in STATE_DIR")
+
+    first_day: date = Field(date(2024, 1, 1), description="The first UTC day that is a partition (YYYY-MM-DD)")
+    lookback_days: int = Field(14, ge=0, le=366, description="Days before yesterday that every refresh reads again (days)")
+    max_partitions_per_run: int = Field(92, ge=1, le=366, description="Days that one run of a backfill covers (days)")
+    session_day: SessionDay = Field(
+        SessionDay.PLUG_IN_TIME,
+        description="What the API's from/to filter on: plug_in_time, unplug_time or overlap; `ev-sessions doctor --probe` finds out",
+    )
+    report_date: ReportDate = Field(
+        ReportDate.SESSION_END, description="The stamp whose local date is the report date: session_end or plug_in_time"
+    )
+    default_time_zone: str = Field("UTC", description="Time zone of a vehicle whose price zone is unknown (IANA name)")
+    time_zones: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(
+        default_factory=dict, description="Time zones that replace the built-in ones, as PRICE_ZONE=Area/City pairs with commas"
+    )
+
+    max_requests_per_second: float = Field(50.0, ge=0, description="Ceiling over all workers (requests/s; 0: no ceiling)")
+    max_concurrency: int = Field(50, ge=1, le=1000, description="Requests under way at once (count)")
+    page_size: int = Field(200, ge=1, le=200, description="Sessions asked for per page (count)")
+    request_timeout_seconds: float = Field(30.0, gt=0, description="Time limit of one attempt at one request (s)")
+    max_attempts: int = Field(6, ge=1, le=20, description="Attempts at one request before it counts as failed (count)")
+    retry_budget: int = Field(1000, ge=0, description="Retries in one run, on top of one for every ten requests (count)")
+    allow_plain_http: bool = Field(False, description="Allow http:// to a host other than this machine (true or false)")
+
+    stage_max_age_hours: float = Field(6.0, ge=0, description="Age up to which a killed run's staged answers are used (h)")
+    lock_timeout_seconds: float = Field(120.0, ge=0, description="How long to wait for another process's database lock (s)")
+    hold_share: float = Field(
+        0.5, gt=0, le=1, description="Share of a vehicle's rows whose loss in one read is held for confirmation (ratio)"
+    )
+
+    @field_validator("default_time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        return _checked_zone(zone)
+
+    @field_validator("time_zones")
+    @classmethod
+    def _known_zones(cls, zones: dict[str, str]) -> dict[str, str]:
+        return {price_zone: _checked_zone(zone) for price_zone, zone in zones.items()}
+
+    @property
+    def database_path(self) -> Path:
+        """The DuckDB file."""
+        return self.database or self.state_dir / "ev_sessions.duckdb"
+
+    @property
+    def stage_path(self) -> Path:
+        """The folder of staged part files."""
+        return self.state_dir / "stage"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The folder of Dagster's own history, its DAGSTER_HOME."""
+        return self.state_dir / "dagster"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """The settings that `environ` gives; an empty variable counts as absent.
+
+        Raises:
+            SettingsError: the first setting that is malformed, or a secret's file that cannot be read.
+        """
+        given = {name: value for name in cls.model_fields if (value := _value(environ, name)) is not None}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingsError(_one_line(error)) from None
+
+
+def variable(name: str) -> str:
+    """The environment variable of the setting `name`."""
+    return PREFIX + name.upper()
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables that carry the prefix and name no setting: most likely misspelt."""
+    known = {variable(name) for name in Settings.model_fields}
+    known |= {variable(name) + FILE_SUFFIX for name in SECRETS}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+
+def _value(environ: Mapping[str, str], name: str) -> str | None:
+    value = environ.get(variable(name)) or None
+    path = environ.get(variable(name) + FILE_SUFFIX) if name in SECRETS else None
+    if value is not None or not path:
+        return value
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise SettingsError(f"{variable(name)}{FILE_SUFFIX}: cannot read {path}: {reason}") from None
+
+
+def _checked_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ValueError, KeyError, OSError):
+        raise ValueError(f"{zone!r} is not a time zone; expected an IANA name such as Europe/Berlin") from None
+    return zone
+
+
+def _one_line(error: ValidationError) -> str:
+    first: Any = error.errors(include_url=False, include_context=False)[0]
+    name = str(first["loc"][0])
+    meaning = Settings.model_fields[name].description
+    return f"{variable(name)} is malformed: {first['msg']}. Expected: {meaning}"
