@@ -1,6 +1,6 @@
 """Every setting of the project: its name, default, unit and meaning. The one place where the environment is read.
 
-A setting `name` is the environment variable `EV_SESSIONS_NAME`. A secret may also be given as a file whose path stands in
+A setting `name` is the environment variable `EV_SESSIONS_NAME`. A secret may also be given as a file, its path in
 `EV_SESSIONS_NAME_FILE`. Nothing is read at import: call `Settings.from_env(os.environ)`.
 """
 
@@ -74,14 +74,15 @@ class Settings(BaseModel):
     max_partitions_per_run: int = Field(92, ge=1, le=366, description="Days that one run of a backfill covers (days)")
     session_day: SessionDay = Field(
         SessionDay.PLUG_IN_TIME,
-        description="What the API's from/to filter on: plug_in_time, unplug_time or overlap; `ev-sessions doctor --probe` finds out",
+        description="What the API's from/to filter on: plug_in_time, unplug_time or overlap; see `ev-sessions doctor --probe`",
     )
     report_date: ReportDate = Field(
         ReportDate.SESSION_END, description="The stamp whose local date is the report date: session_end or plug_in_time"
     )
     default_time_zone: str = Field("UTC", description="Time zone of a vehicle whose price zone is unknown (IANA name)")
     time_zones: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(
-        default_factory=dict, description="Time zones that replace the built-in ones, as PRICE_ZONE=Area/City pairs with commas"
+        default_factory=dict,
+        description="Time zones that replace the built-in ones, as PRICE_ZONE=Area/City pairs with commas",
     )
 
     max_requests_per_second: float = Field(50.0, ge=0, description="Ceiling over all workers (requests/s; 0: no ceiling)")
@@ -90,7 +91,7 @@ class Settings(BaseModel):
     request_timeout_seconds: float = Field(30.0, gt=0, description="Time limit of one attempt at one request (s)")
     max_attempts: int = Field(6, ge=1, le=20, description="Attempts at one request before it counts as failed (count)")
     retry_budget: int = Field(1000, ge=0, description="Retries in one run, on top of one for every ten requests (count)")
-    allow_plain_http: bool = Field(False, description="Allow http:// to a host other than this machine (true or false)")
+    allow_plain_http: bool = Field(default=False, description="Allow http:// to a host other than this machine (true or false)")
 
     stage_max_age_hours: float = Field(6.0, ge=0, description="Age up to which a killed run's staged answers are used (h)")
     lock_timeout_seconds: float = Field(120.0, ge=0, description="How long to wait for another process's database lock (s)")

@@ -85,7 +85,12 @@ _SEEN = (
 _SESSION_BOOKKEEPING = (
     Column("session_day", "DATE", "The UTC day under which the API lists the session (setting SESSION_DAY)", required=True),
     Column("price_zone", "VARCHAR", "The vehicle's price zone when the session first landed"),
-    Column("time_zone", "VARCHAR", "The time zone that goes with it, stamped at the first landing (IANA name)", required=True),
+    Column(
+        "time_zone",
+        "VARCHAR",
+        "The time zone that goes with it, stamped at the first landing (IANA name)",
+        required=True,
+    ),
     Column("content_hash", "VARCHAR", "MD5 over the API's fields as stored, to tell a restatement", required=True),
     Column("version", "BIGINT", "1 at the first landing, one more at each change of content", required=True),
     Column("first_seen_at", STAMP, "When it was first read", required=True),
@@ -160,7 +165,12 @@ RAW_FETCHES = Table(
         Column("reported_total", "BIGINT", "The API's own count for the window", "sessions"),
         Column("accepted_rows", "BIGINT", "Distinct sessions that were read and typed", "sessions", required=True),
         Column("rejected_rows", "BIGINT", "Records that went to quarantine", "records", required=True),
-        Column("outside_rows", "BIGINT", "Sessions left to another day's window (only with SESSION_DAY=overlap)", required=True),
+        Column(
+            "outside_rows",
+            "BIGINT",
+            "Sessions left to another day's window (only with SESSION_DAY=overlap)",
+            required=True,
+        ),
         Column("requests", "BIGINT", "Requests that the read took, retries included", "requests", required=True),
         Column("pages", "BIGINT", "Pages that were read", "pages", required=True),
         Column("retries", "BIGINT", "Requests that were asked again", "requests", required=True),
@@ -225,4 +235,12 @@ RAW_TOUCHED_DAYS = Table(
     made_from=("raw.sessions",),
 )
 
-RAW_TABLES = (RAW_USERS, RAW_VEHICLES, RAW_SESSIONS, RAW_FETCHES, RAW_QUARANTINE, RAW_SESSION_VERSIONS, RAW_TOUCHED_DAYS)
+RAW_TABLES = (
+    RAW_USERS,
+    RAW_VEHICLES,
+    RAW_SESSIONS,
+    RAW_FETCHES,
+    RAW_QUARANTINE,
+    RAW_SESSION_VERSIONS,
+    RAW_TOUCHED_DAYS,
+)
