@@ -1,0 +1,1 @@
+"""One window of one fleet, from plan to staged parts: plan, fetch, place, stage. No Dagster, no DuckDB."""

@@ -1,0 +1,191 @@
+"""Fetch: every planned window through a fixed number of workers, staged as it comes, reported as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from ev_sessions.errors import TransientError
+from ev_sessions.ingest.batch import Batch, VehicleRead
+from ev_sessions.ingest.plan import VehicleWindow
+from ev_sessions.partner_api import PartnerApi, RequestFailed, VehicleGone
+from ev_sessions.settings import SessionDay
+from ev_sessions.stage.parts import WindowStage
+
+# A part holds about a twentieth of the fleet, so that a killed run loses little, within bounds that keep both the
+# number of files and the memory small.
+_PARTS_PER_WINDOW = 20
+_SMALLEST_PART = 16
+_MOST_ROWS_PER_PART = 5_000
+
+# So many vehicles show whether the API works at all; a share above this is not a matter of single vehicles.
+_ENOUGH_TO_JUDGE = 25
+_NEARLY_ALL = 0.95
+
+
+class NearlyEverythingFailed(TransientError):
+    """Hardly any vehicle could be read: the run stops instead of asking for the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fetch has come. `seconds` is the time since it began."""
+
+    vehicles_done: int
+    vehicles: int
+    vehicles_failed: int
+    sessions: int
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSummary:
+    """What a fetch did. `vehicles` counts all that were due, `resumed` those whose answer a killed run had staged."""
+
+    vehicles: int
+    resumed: int
+    failed: int
+    sessions: int
+    requests: int
+    retries: int
+    refused_429: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Fetch:
+    """One fetch of one window. `clock` gives the time of a read (aware UTC); `report` hears of every vehicle that is done."""
+
+    api: PartnerApi
+    stage: WindowStage
+    org_id: UUID
+    session_day: SessionDay
+    clock: Callable[[], datetime]
+    report: Callable[[Progress], None]
+
+    async def run(self, windows: Sequence[VehicleWindow], *, concurrency: int) -> FetchSummary:
+        """Read every window that the stage does not hold yet, and stage the answers.
+
+        A vehicle that cannot be read is staged with the outcome `failed` or `gone` and does not end the run.
+
+        Raises:
+            NearlyEverythingFailed: almost no vehicle can be read.
+            CredentialsRefused, RetryBudgetSpent, ...: what concerns the whole run; staged parts remain for the next one.
+            StageFailed: a part cannot be written.
+        """
+        staged = {read.electric_vehicle_id for read in self.stage.staged_reads() if read.outcome != "failed"}
+        missing = [window for window in windows if str(window.electric_vehicle_id) not in staged]
+        tally = _Tally(len(windows), done=len(windows) - len(missing))
+        await self._read_all(missing, tally, concurrency)
+        if missing and tally.failed == len(missing):
+            raise tally.nearly_everything_failed()
+        counts = self.api.counts
+        return FetchSummary(
+            vehicles=len(windows),
+            resumed=len(windows) - len(missing),
+            failed=tally.failed,
+            sessions=tally.sessions,
+            requests=counts.requests,
+            retries=counts.retries,
+            refused_429=counts.refused_429,
+            seconds=tally.seconds,
+        )
+
+    async def _read_all(self, windows: Sequence[VehicleWindow], tally: _Tally, concurrency: int) -> None:
+        queue = deque(windows)
+        parts = _Parts(self.stage, Batch(self.org_id, self.session_day), max(_SMALLEST_PART, len(windows) // _PARTS_PER_WINDOW))
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(concurrency, len(windows))):
+                    workers.create_task(self._work(queue, tally, parts))
+        except BaseExceptionGroup as group:
+            # The workers fail for one common reason; the first names it.
+            raise group.exceptions[0] from None
+        finally:
+            parts.flush()
+
+    async def _work(self, queue: deque[VehicleWindow], tally: _Tally, parts: _Parts) -> None:
+        while queue:
+            read = await self._read(queue.popleft())
+            tally.count(read)
+            parts.add(read)
+            self.report(tally.progress(self.api.counts.requests))
+            if tally.hopeless:
+                raise tally.nearly_everything_failed()
+
+    async def _read(self, window: VehicleWindow) -> VehicleRead:
+        fetched_at = self.clock()
+        try:
+            answer = await self.api.sessions(window.user_id, window.electric_vehicle_id, window.days)
+        except VehicleGone as gone:
+            return VehicleRead(window, "gone", fetched_at, error=str(gone), requests=gone.requests, retries=gone.retries)
+        except RequestFailed as failed:
+            return VehicleRead(window, "failed", fetched_at, error=str(failed), requests=failed.requests, retries=failed.retries)
+        outcome = "complete" if answer.matches else "count_mismatch"
+        return VehicleRead(window, outcome, fetched_at, answer, requests=answer.requests, retries=answer.retries)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """Gathers reads and writes a part whenever enough of them wait."""
+
+    stage: WindowStage
+    batch: Batch
+    vehicles_per_part: int
+
+    def add(self, read: VehicleRead) -> None:
+        self.batch.add(read)
+        if len(self.batch.reads) >= self.vehicles_per_part or self.batch.rows >= _MOST_ROWS_PER_PART:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.batch.reads:
+            full, self.batch = self.batch, Batch(self.batch.org_id, self.batch.session_day)
+            full.write(self.stage)
+
+
+class _Tally:
+    """Counts what the workers did."""
+
+    def __init__(self, vehicles: int, done: int) -> None:
+        self.vehicles = vehicles
+        self.done = done
+        self.read = 0
+        self.failed = 0
+        self.sessions = 0
+        self.last_error = ""
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def hopeless(self) -> bool:
+        asked = self.read + self.failed
+        return asked >= _ENOUGH_TO_JUDGE and self.failed > _NEARLY_ALL * asked
+
+    def count(self, read: VehicleRead) -> None:
+        self.done += 1
+        if read.outcome == "failed":
+            self.failed += 1
+            self.last_error = read.error or ""
+        else:
+            self.read += 1
+        if read.answer is not None:
+            self.sessions += len(read.answer.sessions)
+
+    def progress(self, requests: int) -> Progress:
+        return Progress(self.done, self.vehicles, self.failed, self.sessions, requests, self.seconds)
+
+    def nearly_everything_failed(self) -> NearlyEverythingFailed:
+        return NearlyEverythingFailed(
+            f"{self.failed} of the {self.read + self.failed} vehicles asked could not be read; stopped before asking for more. "
+            f"The last one: {self.last_error}"
+        )

@@ -1,0 +1,61 @@
+"""Plan: which vehicles are asked, and for which of their days. One request window per vehicle, whatever its length."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Protocol
+from uuid import UUID
+
+from ev_sessions.days import ONE_DAY, DayRange
+
+
+class KnownVehicle(Protocol):
+    """What planning needs to know of a vehicle; stamps are aware UTC, or None where unknown."""
+
+    @property
+    def user_id(self) -> UUID:
+        """The customer who owns it."""
+
+    @property
+    def electric_vehicle_id(self) -> UUID:
+        """The vehicle."""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was added."""
+
+    @property
+    def deleted_at(self) -> datetime | None:
+        """When it was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleWindow:
+    """One vehicle and the days that it is asked for."""
+
+    user_id: UUID
+    electric_vehicle_id: UUID
+    days: DayRange
+
+
+def plan(fleet: Iterable[KnownVehicle], days: DayRange, only: Collection[UUID] | None = None) -> list[VehicleWindow]:
+    """The windows to ask for: `days` cut to each vehicle's life, from its first day to the day after its deletion.
+
+    A vehicle with no day left costs no request. `only` narrows the fleet to some vehicle ids; None is the whole fleet.
+    """
+    asked = (vehicle for vehicle in fleet if only is None or vehicle.electric_vehicle_id in only)
+    return [
+        VehicleWindow(vehicle.user_id, vehicle.electric_vehicle_id, window)
+        for vehicle in asked
+        if (window := days.clip(_utc_day(vehicle.created_at), _day_after(vehicle.deleted_at))) is not None
+    ]
+
+
+def _utc_day(stamp: datetime | None) -> date | None:
+    return None if stamp is None else stamp.astimezone(UTC).date()
+
+
+def _day_after(stamp: datetime | None) -> date | None:
+    return None if stamp is None else stamp.astimezone(UTC).date() + ONE_DAY

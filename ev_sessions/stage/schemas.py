@@ -1,0 +1,42 @@
+"""The Arrow schemas of a part's three files, made from the table declarations.
+
+Ids travel as text; decimals, stamps and days in the types that the tables have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from ev_sessions.tables import DECIMAL, RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, STAMP, Column, Table
+
+_ARROW_TYPES = {
+    "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "DOUBLE": pa.float64(),
+    "JSON": pa.string(),
+    "UUID": pa.string(),
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    DECIMAL: pa.decimal128(18, 6),
+    STAMP: pa.timestamp("us", tz="UTC"),
+}
+
+# What only the landing can know.
+_KNOWN_AT_LANDING = frozenset({"price_zone", "time_zone", "content_hash", "version", "first_seen_at", "landed_at", "run_id"})
+
+
+def arrow_schema(columns: Collection[Column]) -> pa.Schema:
+    """The Arrow schema of `columns`; those that are required are not nullable."""
+    return pa.schema([pa.field(column.name, _ARROW_TYPES[column.type], nullable=not column.required) for column in columns])
+
+
+def _staged(table: Table) -> pa.Schema:
+    return arrow_schema([column for column in table.columns if column.name not in _KNOWN_AT_LANDING])
+
+
+SESSIONS = _staged(RAW_SESSIONS)
+READS = _staged(RAW_FETCHES)
+REJECTED = _staged(RAW_QUARANTINE)

@@ -1,0 +1,78 @@
+"""Ranges of days at the edges of days, months and years."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ev_sessions.days import DayRange, DayRangeError, parse_day, utc_today
+
+DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
+
+
+def test_a_range_includes_both_of_its_ends() -> None:
+    assert list(DayRange(date(2024, 2, 28), date(2024, 3, 1))) == [date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1)]
+
+
+def test_a_range_of_one_day_has_one_day() -> None:
+    assert len(DayRange(date(2025, 12, 31), date(2025, 12, 31))) == 1
+
+
+def test_a_range_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(DayRangeError, match=r"2025-01-02\.\.2025-01-01 ends before it begins"):
+        DayRange(date(2025, 1, 2), date(2025, 1, 1))
+
+
+@given(first=DAYS, length=st.integers(1, 800), size=st.integers(1, 400))
+def test_the_pieces_of_a_split_follow_each_other_and_lose_no_day(first: date, length: int, size: int) -> None:
+    whole = DayRange(first, first + timedelta(days=length - 1))
+    pieces = whole.split(size)
+    assert [day for piece in pieces for day in piece] == list(whole)
+    assert all(len(piece) == size for piece in pieces[:-1])
+    assert len(pieces[-1]) <= size
+
+
+def test_a_split_crosses_the_end_of_a_year() -> None:
+    assert DayRange(date(2023, 12, 30), date(2024, 1, 2)).split(2) == [
+        DayRange(date(2023, 12, 30), date(2023, 12, 31)),
+        DayRange(date(2024, 1, 1), date(2024, 1, 2)),
+    ]
+
+
+def test_a_clip_without_bounds_changes_nothing() -> None:
+    days = DayRange(date(2025, 1, 1), date(2025, 1, 31))
+    assert days.clip(None, None) == days
+
+
+def test_a_clip_that_leaves_nothing_is_none() -> None:
+    assert DayRange(date(2025, 1, 1), date(2025, 1, 31)).clip(date(2025, 2, 1), None) is None
+
+
+@given(first=DAYS, length=st.integers(1, 60), lower=st.none() | DAYS, upper=st.none() | DAYS)
+def test_a_clip_keeps_exactly_the_days_within_its_bounds(
+    first: date, length: int, lower: date | None, upper: date | None
+) -> None:
+    days = DayRange(first, first + timedelta(days=length - 1))
+    kept = [day for day in days if (lower is None or day >= lower) and (upper is None or day <= upper)]
+    assert list(days.clip(lower, upper) or []) == kept
+
+
+def test_the_trailing_days_end_with_the_day_named() -> None:
+    assert DayRange.trailing(date(2025, 3, 1), 15) == DayRange(date(2025, 2, 15), date(2025, 3, 1))
+
+
+@pytest.mark.parametrize("text", ["2025-02-29", "2025-13-01", "yesterday", "", "01.02.2025", "2025-1-1T00:00"])
+def test_what_is_no_day_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(DayRangeError, match="write it as YYYY-MM-DD"):
+        parse_day(text)
+
+
+def test_a_leap_day_is_a_day() -> None:
+    assert parse_day("2024-02-29") == date(2024, 2, 29)
+
+
+def test_today_is_the_utc_day_whatever_the_local_clock_says() -> None:
+    local = datetime(2025, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
+    assert utc_today(local) == date(2024, 12, 31)
+    assert utc_today(local.astimezone(UTC)) == date(2024, 12, 31)
