@@ -244,3 +244,219 @@ RAW_TABLES = (
     RAW_SESSION_VERSIONS,
     RAW_TOUCHED_DAYS,
 )
+
+# Sums of money, energy and hours are exact, so that they do not depend on the order of the rows.
+EXACT = "DECIMAL(38,6)"
+
+_GRAIN = (
+    RAW_SESSIONS.column("session_day"),
+    Column("report_date", "DATE", "The local date by which months are cut (setting REPORT_DATE)", required=True),
+    *_OWNER,
+    RAW_SESSIONS.column("price_zone"),
+)
+_DERIVED = (
+    Column("derived_at", STAMP, "When the row was derived", required=True),
+    Column("derived_by_run_id", "VARCHAR", "The run that derived it", required=True),
+)
+
+ANALYTICS_SESSIONS = Table(
+    "analytics",
+    "sessions",
+    "One row per session that no error rule keeps out, with the measures of one session.",
+    ("electric_vehicle_id", "id"),
+    (
+        *_OWNER,
+        *SESSION_FIELDS,
+        *(RAW_SESSIONS.column(name) for name in ("session_day", "price_zone", "time_zone")),
+        _GRAIN[1],
+        Column("session_end", STAMP, "unplug_time, else inferred_session_end; null: neither is known"),
+        Column("end_source", "VARCHAR", "Where session_end comes from: unplug, inferred or none", required=True),
+        Column("plug_in_hours", EXACT, "Elapsed time from plug-in to session_end; null: no end", "h"),
+        Column("charging_hours", EXACT, "Energy over mean power; null: either is unknown, or no power", "h"),
+        Column("idle_hours", EXACT, "Time plugged in without charging, at least 0; null: either part is unknown", "h"),
+        Column("soc_gain_pct", EXACT, "Final minus initial state of charge, signed; null: either is unknown", "pp"),
+        Column("implied_capacity_kwh", "DOUBLE", "Battery size that energy and gain imply; null: gain below 10 pp", "kWh"),
+        Column("target_met", "BOOLEAN", "Final state of charge at most 1 pp below the target; null: either is unknown"),
+        Column(
+            "deadline_outcome",
+            "VARCHAR",
+            "not_applicable (no deadline); met (the target was met); left_early (not met, ended before the deadline); "
+            "missed (not met, ended later); unknown (no target, no final state, or not met and no end)",
+            required=True,
+        ),
+        Column(
+            "counterfactual_cost_eur",
+            EXACT,
+            "Cost plus savings: what the energy would have cost unsteered. A claim of the platform, not verified; "
+            "null: either is unknown",
+            "EUR",
+        ),
+        Column(
+            "savings_rate", "DOUBLE", "Savings over counterfactual cost, signed; null: that is unknown or not above 0", "ratio"
+        ),
+        Column("forecast_error_eur", EXACT, "Actual minus expected savings, signed; null: either is unknown", "EUR"),
+        *(RAW_SESSIONS.column(name) for name in ("version", "first_seen_at", "fetched_at", "run_id")),
+        *_DERIVED,
+    ),
+    made_from=("raw.sessions", "raw.quarantine"),
+)
+
+_ENERGY_MEASURES = (
+    Column("sessions", "BIGINT", "Sessions", "sessions", required=True),
+    Column("sessions_with_energy", "BIGINT", "Sessions whose energy is known", "sessions", required=True),
+    Column("energy_kwh", EXACT, "Energy charged; null: none is known", "kWh"),
+    Column("sessions_with_end", "BIGINT", "Sessions whose end is known", "sessions", required=True),
+    Column("plug_in_hours", EXACT, "Time plugged in; null: no end is known", "h"),
+    Column("charging_hours", EXACT, "Time charging; null: none is known", "h"),
+    Column("idle_hours", EXACT, "Time plugged in without charging; null: none is known", "h"),
+    Column("sessions_with_idle", "BIGINT", "Sessions whose idle time is known", "sessions", required=True),
+    Column("plug_in_with_idle_hours", EXACT, "Time plugged in of the sessions whose idle time is known", "h"),
+    Column("flexibility_ratio", "DOUBLE", "idle_hours over plug_in_with_idle_hours", "ratio"),
+    Column("flexibility_coverage", "DOUBLE", "sessions_with_idle over sessions", "ratio"),
+    Column("at_home_sessions", "BIGINT", "Sessions at home", "sessions", required=True),
+    Column("away_sessions", "BIGINT", "Sessions elsewhere", "sessions", required=True),
+    Column("unknown_place_sessions", "BIGINT", "Sessions of which the place is not known", "sessions", required=True),
+    Column("at_home_energy_kwh", EXACT, "Energy charged at home", "kWh"),
+    Column("away_energy_kwh", EXACT, "Energy charged elsewhere", "kWh"),
+    Column("unknown_place_energy_kwh", EXACT, "Energy of the sessions of which the place is not known", "kWh"),
+    Column("at_home_share", "DOUBLE", "at_home_sessions over those whose place is known", "ratio"),
+    Column("at_home_coverage", "DOUBLE", "Sessions whose place is known over sessions", "ratio"),
+    Column("at_home_energy_share", "DOUBLE", "at_home_energy_kwh over the energy whose place is known", "ratio"),
+    Column("at_home_energy_coverage", "DOUBLE", "Energy whose place is known over energy_kwh", "ratio"),
+    Column("peak_charge_power_kw", DECIMAL, "Highest power of any session", "kW"),
+    Column("sessions_with_soc", "BIGINT", "Sessions whose gain in state of charge is known", "sessions", required=True),
+    Column("mean_soc_gain_pct", "DOUBLE", "Mean gain in state of charge of sessions_with_soc, signed", "pp"),
+    Column("soc_coverage", "DOUBLE", "sessions_with_soc over sessions", "ratio"),
+)
+
+_SAVINGS_MEASURES = (
+    Column("sessions_with_cost", "BIGINT", "Sessions whose cost is known", "sessions", required=True),
+    Column("cost_eur", EXACT, "What the energy cost; null: no cost is known", "EUR"),
+    Column("sessions_with_savings", "BIGINT", "Sessions whose savings are known", "sessions", required=True),
+    Column("savings_eur", EXACT, "Savings against charging at once, as the platform claims; signed, never clipped", "EUR"),
+    Column("negative_savings_sessions", "BIGINT", "Sessions whose savings are below 0", "sessions", required=True),
+    Column("negative_savings_eur", EXACT, "Sum of the savings below 0; null: no savings are known", "EUR"),
+    Column("expected_savings_eur", EXACT, "Savings that the platform forecast, signed; null: none is known", "EUR"),
+    Column("sessions_with_counterfactual", "BIGINT", "Sessions with both cost and savings", "sessions", required=True),
+    Column("counterfactual_eur", EXACT, "Cost plus savings of the sessions with both; a claim of the platform", "EUR"),
+    Column("savings_with_cost_eur", EXACT, "Savings of the sessions with both", "EUR"),
+    Column("savings_rate", "DOUBLE", "savings_with_cost_eur over counterfactual_eur; null: that is not above 0", "ratio"),
+    Column("savings_rate_coverage", "DOUBLE", "sessions_with_counterfactual over sessions", "ratio"),
+    Column("savings_with_energy_eur", EXACT, "Savings of the sessions with both savings and energy", "EUR"),
+    Column("energy_with_savings_kwh", EXACT, "Energy of the sessions with both savings and energy", "kWh"),
+    Column("savings_per_kwh", "DOUBLE", "savings_with_energy_eur over energy_with_savings_kwh", "EUR/kWh"),
+    Column("savings_coverage", "DOUBLE", "energy_with_savings_kwh over the energy of all sessions", "ratio"),
+    Column("cost_with_energy_eur", EXACT, "Cost of the sessions with both cost and energy", "EUR"),
+    Column("energy_with_cost_kwh", EXACT, "Energy of the sessions with both cost and energy", "kWh"),
+    Column("cost_per_kwh", "DOUBLE", "cost_with_energy_eur over energy_with_cost_kwh", "EUR/kWh"),
+    Column("cost_coverage", "DOUBLE", "energy_with_cost_kwh over the energy of all sessions", "ratio"),
+    Column("sessions_with_forecast", "BIGINT", "Sessions with both expected and actual savings", "sessions", required=True),
+    Column("expected_with_savings_eur", EXACT, "Expected savings of the sessions with both", "EUR"),
+    Column("savings_with_expected_eur", EXACT, "Actual savings of the sessions with both", "EUR"),
+    Column("forecast_bias_eur", EXACT, "Sum of actual minus expected savings, signed", "EUR"),
+    Column("absolute_forecast_error_eur", EXACT, "Sum of the distances between actual and expected savings", "EUR"),
+    Column("forecast_mae_eur", "DOUBLE", "absolute_forecast_error_eur over sessions_with_forecast", "EUR"),
+    Column(
+        "forecast_realisation",
+        "DOUBLE",
+        "savings_with_expected_eur over expected_with_savings_eur; null: that is not above 0",
+        "ratio",
+    ),
+    Column("forecast_coverage", "DOUBLE", "sessions_with_forecast over sessions", "ratio"),
+)
+
+DAILY_ENERGY = Table(
+    "analytics",
+    "daily_energy",
+    "Energy, time plugged in and place per session day, report date and vehicle (with its owner and zone). "
+    "Each ratio stands beside the sums that it is made of: a coarser group adds those up and divides.",
+    tuple(column.name for column in _GRAIN),
+    (*_GRAIN, *_ENERGY_MEASURES, *_DERIVED),
+    made_from=("analytics.sessions",),
+)
+
+DAILY_SAVINGS = Table(
+    "analytics",
+    "daily_savings",
+    "Cost, savings and forecast per session day, report date and vehicle (with its owner and zone). "
+    "Each ratio stands beside the sums that it is made of: a coarser group adds those up and divides.",
+    tuple(column.name for column in _GRAIN),
+    (*_GRAIN, *_ENERGY_MEASURES[:3], *_SAVINGS_MEASURES, *_DERIVED),
+    made_from=("analytics.sessions",),
+)
+
+FLEET_DAILY = Table(
+    "analytics",
+    "fleet_daily",
+    "One row per session day, also for a day without sessions: the whole fleet's measures and how far they cover it.",
+    ("session_day",),
+    (
+        RAW_SESSIONS.column("session_day"),
+        Column(
+            "is_final",
+            "BOOLEAN",
+            "Whether every vehicle due was read completely, or is gone, at least LOOKBACK_DAYS after the day's end; "
+            "until then every figure of the day is provisional",
+            required=True,
+        ),
+        Column("vehicles_due", "BIGINT", "Vehicles that existed on the day and so were to be read", "vehicles", required=True),
+        Column("vehicles_read", "BIGINT", "Vehicles due whose newest answer covers the day", "vehicles", required=True),
+        Column(
+            "vehicles_failed", "BIGINT", "Vehicles due that were tried and never answered for the day", "vehicles", required=True
+        ),
+        Column("read_coverage", "DOUBLE", "vehicles_read over vehicles_due", "ratio"),
+        Column("oldest_read_at", STAMP, "The oldest of the answers that the day stands on"),
+        Column(
+            "sessions_listed",
+            "BIGINT",
+            "Sessions that the API counted in those answers' windows, which may hold other days too",
+            "sessions",
+        ),
+        Column("sessions_accepted", "BIGINT", "Sessions that were read and typed out of sessions_listed", "sessions"),
+        Column("listed_coverage", "DOUBLE", "sessions_accepted over sessions_listed", "ratio"),
+        Column(
+            "quarantined",
+            "BIGINT",
+            "Records kept out. A record that is not in raw.sessions counts on the UTC date of its plug_in_time where that "
+            "lies in the window it came from, else on the window's first day",
+            "records",
+            required=True,
+        ),
+        Column("active_vehicles", "BIGINT", "Vehicles with a session", "vehicles", required=True),
+        Column("active_users", "BIGINT", "Customers with a session", "users", required=True),
+        *_ENERGY_MEASURES,
+        *_SAVINGS_MEASURES,
+        Column("mean_energy_kwh", "DOUBLE", "Mean energy of sessions_with_energy", "kWh"),
+        Column("median_energy_kwh", "DOUBLE", "Median energy of sessions_with_energy", "kWh"),
+        Column("p95_energy_kwh", "DOUBLE", "95th percentile of the energy of sessions_with_energy", "kWh"),
+        Column("mean_plug_in_hours", "DOUBLE", "Mean time plugged in of sessions_with_end", "h"),
+        Column("median_plug_in_hours", "DOUBLE", "Median time plugged in of sessions_with_end", "h"),
+        Column("p95_plug_in_hours", "DOUBLE", "95th percentile of the time plugged in of sessions_with_end", "h"),
+        Column("deadlines_met", "BIGINT", "Sessions with a deadline that met their target", "sessions", required=True),
+        Column("deadlines_missed", "BIGINT", "Sessions that did not, although they lasted to it", "sessions", required=True),
+        Column("deadlines_left_early", "BIGINT", "Sessions that did not, and ended before it", "sessions", required=True),
+        Column("deadlines_unknown", "BIGINT", "Sessions of which it cannot be told", "sessions", required=True),
+        Column("deadline_met_ratio", "DOUBLE", "deadlines_met over deadlines_met and deadlines_missed", "ratio"),
+        Column("deadline_coverage", "DOUBLE", "Met and missed over all sessions with a deadline", "ratio"),
+        Column(
+            "sessions_by_outcome",
+            "MAP(VARCHAR, BIGINT)",
+            "Sessions per session_outcome, values as the API sends them; those without one are not in it",
+            "sessions",
+            required=True,
+        ),
+        Column("sessions_without_outcome", "BIGINT", "Sessions without a session_outcome", "sessions", required=True),
+        *_DERIVED,
+    ),
+    made_from=(
+        "analytics.sessions",
+        "analytics.daily_energy",
+        "analytics.daily_savings",
+        "raw.fetches",
+        "raw.vehicles",
+        "raw.quarantine",
+    ),
+)
+
+ANALYTICS_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY)
+ALL_TABLES = RAW_TABLES + ANALYTICS_TABLES
