@@ -150,16 +150,26 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
 
 
-def _value(environ: Mapping[str, str], name: str) -> str | None:
-    value = environ.get(variable(name)) or None
-    path = environ.get(variable(name) + FILE_SUFFIX) if name in SECRETS else None
-    if value is not None or not path:
-        return value
+def read_secret_file(name: str, path: str) -> str | None:
+    """The secret `name` from the file at `path`, without the white space around it; None where no path is given.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    if not path:
+        return None
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise SettingsError(f"{variable(name)}{FILE_SUFFIX}: cannot read {path}: {reason}") from None
+
+
+def _value(environ: Mapping[str, str], name: str) -> str | None:
+    value = environ.get(variable(name)) or None
+    if value is None and name in SECRETS:
+        return read_secret_file(name, environ.get(variable(name) + FILE_SUFFIX, ""))
+    return value
 
 
 def _checked_zone(zone: str) -> str:

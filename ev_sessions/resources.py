@@ -1,0 +1,199 @@
+"""Dagster resources around the client, the stage and the warehouse. Their fields are what the UI shows of the configuration.
+
+Secrets are `EnvVar`s or paths of files, so neither the code location nor a stored run ever holds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import dagster as dg
+import duckdb
+from dagster_duckdb import DuckDBResource
+from pydantic import Field
+
+from ev_sessions.days import DayRange
+from ev_sessions.partner_api import BearerToken, ClientCredentials, PartnerApi, PartnerApiConfig
+from ev_sessions.price_zones import time_zones
+from ev_sessions.settings import FILE_SUFFIX, ReportDate, SessionDay, Settings, SettingsError, read_secret_file, variable
+from ev_sessions.stage.parts import WindowStage, open_window
+from ev_sessions.warehouse.connection import Database
+
+
+class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
+    """Where the partner API is, who asks, and how fast."""
+
+    api_url: str = Field("", description="Root of the partner API")
+    org_id: str = Field("", description="The organisation whose fleet is read (UUID)")
+    client_id: str = Field("", description="OAuth2 client id")
+    client_id_file: str = Field("", description="File that holds it instead")
+    client_secret: str = Field("", description="OAuth2 client secret")
+    client_secret_file: str = Field("", description="File that holds it instead")
+    access_token: str = Field("", description="A static bearer token, instead of client id and secret")
+    access_token_file: str = Field("", description="File that holds it instead")
+    fleet_file: str = Field("", description="CSV of user_id,electric_vehicle_id, instead of discovery")
+    session_day: SessionDay = Field(SessionDay.PLUG_IN_TIME, description="What the API's from/to filter on")
+    max_requests_per_second: float = Field(50.0, description="Ceiling over all workers (requests/s; 0: none)")
+    max_concurrency: int = Field(50, description="Requests under way at once")
+    page_size: int = Field(200, description="Sessions asked for per page")
+    request_timeout_seconds: float = Field(30.0, description="Time limit of one attempt (s)")
+    max_attempts: int = Field(6, description="Attempts at one request")
+    retry_budget: int = Field(1000, description="Retries in one run, on top of one for every ten requests")
+    allow_plain_http: bool = Field(default=False, description="Allow http:// to another machine")
+
+    @classmethod
+    def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> PartnerApiResource:
+        """The resource that `settings` describe; `environ` decides whether a secret is a variable or a file."""
+        return cls(
+            api_url=settings.api_url or "",
+            org_id=str(settings.org_id or ""),
+            fleet_file=str(settings.fleet_file or ""),
+            session_day=settings.session_day,
+            max_requests_per_second=settings.max_requests_per_second,
+            max_concurrency=settings.max_concurrency,
+            page_size=settings.page_size,
+            request_timeout_seconds=settings.request_timeout_seconds,
+            max_attempts=settings.max_attempts,
+            retry_budget=settings.retry_budget,
+            allow_plain_http=settings.allow_plain_http,
+            **_secret("client_id", environ),
+            **_secret("client_secret", environ),
+            **_secret("access_token", environ),
+        )
+
+    def organisation(self) -> UUID:
+        """The organisation's id.
+
+        Raises:
+            SettingsError: it is missing or no UUID.
+        """
+        _require(self.org_id, "org_id", "the UUID of the organisation")
+        try:
+            return UUID(self.org_id)
+        except ValueError:
+            raise SettingsError(f"{variable('org_id')} is {self.org_id!r}, which is not a UUID") from None
+
+    def client(self) -> PartnerApi:
+        """A client, to be used as an async context manager.
+
+        Raises:
+            SettingsError: a setting is missing.
+            PermanentError: one that the client refuses, such as plain http to another machine.
+        """
+        _require(self.api_url, "api_url", "the root of the partner API, for example https://app.podero.com")
+        return PartnerApi(
+            PartnerApiConfig(
+                base_url=self.api_url,
+                org_id=self.organisation(),
+                credentials=self._credentials(),
+                max_requests_per_second=self.max_requests_per_second,
+                max_concurrency=self.max_concurrency,
+                page_size=self.page_size,
+                request_timeout_seconds=self.request_timeout_seconds,
+                max_attempts=self.max_attempts,
+                retry_budget=self.retry_budget,
+                allow_plain_http=self.allow_plain_http,
+            )
+        )
+
+    def _credentials(self) -> ClientCredentials | BearerToken:
+        token = self.access_token or read_secret_file("access_token", self.access_token_file)
+        if token:
+            return BearerToken(token)
+        client_id = self.client_id or read_secret_file("client_id", self.client_id_file)
+        client_secret = self.client_secret or read_secret_file("client_secret", self.client_secret_file)
+        _require(client_id, "client_id", f"the OAuth2 client id (or {variable('access_token')} instead)")
+        _require(client_secret, "client_secret", "the OAuth2 client secret")
+        return ClientCredentials(client_id, client_secret)
+
+
+class StageResource(dg.ConfigurableResource[None]):
+    """Where fetched answers wait, durably, for their landing."""
+
+    root: str = Field(description="Folder of the part files")
+    max_age_hours: float = Field(6.0, description="Age up to which a killed run's answers are used (h)")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> StageResource:
+        """The resource that `settings` describe."""
+        return cls(root=str(settings.stage_path), max_age_hours=settings.stage_max_age_hours)
+
+    def open(
+        self, *, org_id: UUID, days: DayRange, session_day: SessionDay, run: str, now: datetime
+    ) -> AbstractContextManager[WindowStage]:
+        """The stage of one run over one window; see `ev_sessions.stage.parts.open_window`."""
+        return open_window(
+            Path(self.root),
+            org_id=str(org_id),
+            days=days,
+            session_day=session_day,
+            run=run,
+            now=now,
+            max_age=timedelta(hours=self.max_age_hours),
+        )
+
+
+class WarehouseResource(DuckDBResource):
+    """The DuckDB file and the rules by which it is written.
+
+    Unlike the stock resource it closes its connection whatever happens inside, opens readers read-only, waits for the lock
+    with jitter, and creates or migrates the schema before the first write.
+    """
+
+    lock_timeout_seconds: float = Field(120.0, description="How long to wait for another process's lock (s)")
+    lookback_days: int = Field(14, description="Age at which a day read completely is final (days)")
+    report_date: ReportDate = Field(ReportDate.SESSION_END, description="The stamp whose local date is the report date")
+    default_time_zone: str = Field("UTC", description="Time zone where the price zone is unknown")
+    replaced_time_zones: dict[str, str] = Field(default_factory=dict, description="Time zones that replace the built-in ones")
+    hold_share: float = Field(0.5, description="Share of a vehicle's rows whose loss at once is held for confirmation")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> WarehouseResource:
+        """The resource that `settings` describe."""
+        return cls(
+            database=str(settings.database_path),
+            lock_timeout_seconds=settings.lock_timeout_seconds,
+            lookback_days=settings.lookback_days,
+            report_date=settings.report_date,
+            default_time_zone=settings.default_time_zone,
+            replaced_time_zones=settings.time_zones,
+            hold_share=settings.hold_share,
+        )
+
+    @property
+    def zones(self) -> dict[str, str]:
+        """The time zone of every price zone."""
+        return time_zones(self.replaced_time_zones)
+
+    def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A read-only connection; see `Database.reading` for what it raises."""
+        return self._database().reading()
+
+    def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """The one read-write connection; see `Database.writing` for what it raises."""
+        return self._database().writing()
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """What users of the stock resource call: the same as `writing`."""
+        with self.writing() as connection:
+            yield connection
+
+    def _database(self) -> Database:
+        return Database(Path(self.database), self.lock_timeout_seconds, self.connection_config)
+
+
+def _secret(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    if environ.get(variable(name)):
+        return {name: dg.EnvVar(variable(name))}
+    return {f"{name}_file": environ.get(variable(name) + FILE_SUFFIX, "")}
+
+
+def _require(value: str | None, name: str, meaning: str) -> None:
+    if not value:
+        raise SettingsError(f"{variable(name)} is not set; it is {meaning}")
