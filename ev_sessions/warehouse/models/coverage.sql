@@ -1,0 +1,51 @@
+-- How far the reads in the ledger cover each day asked for: the table asked_days(session_day).
+-- The newest answer of a vehicle that covers a day counts; a failure after it undoes nothing.
+WITH due AS (
+    SELECT session_day, electric_vehicle_id
+    FROM asked_days
+    JOIN raw.vehicles
+        ON coalesce(created_at::DATE <= session_day, true)
+        AND coalesce(deleted_at::DATE + 1 >= session_day, true)
+        AND coalesce(missing_since::DATE >= session_day, true)
+),
+reads AS (
+    SELECT
+        session_day,
+        electric_vehicle_id,
+        outcome,
+        fetched_at,
+        reported_total - outside_rows AS listed,
+        accepted_rows AS accepted,
+        outcome IN ('complete', 'count_mismatch', 'gone') AS answered,
+    FROM raw.fetches
+    JOIN asked_days ON session_day BETWEEN first_day AND last_day
+    -- The same bounds once more as plain numbers, so that old parts of the ledger are not even looked at.
+    WHERE last_day >= (SELECT min(session_day) FROM asked_days)
+        AND first_day <= (SELECT max(session_day) FROM asked_days)
+),
+answers AS (
+    SELECT
+        session_day,
+        electric_vehicle_id,
+        max(fetched_at) FILTER (answered) AS answered_at,
+        arg_max({outcome: outcome, listed: listed, accepted: accepted}, fetched_at) FILTER (answered) AS answer,
+        arg_max(outcome, fetched_at) AS last_outcome,
+    FROM reads
+    GROUP BY session_day, electric_vehicle_id
+)
+SELECT
+    session_day,
+    count(due.electric_vehicle_id) AS vehicles_due,
+    count(answered_at) AS vehicles_read,
+    count(*) FILTER (last_outcome IS NOT NULL AND answered_at IS NULL) AS vehicles_failed,
+    count(*) FILTER (last_outcome = 'held') AS vehicles_held,
+    count(*) FILTER (answer.outcome = 'count_mismatch') AS vehicles_mismatched,
+    count(*) FILTER (answer.outcome IN ('complete', 'gone')) AS vehicles_complete,
+    min(answered_at) AS oldest_read_at,
+    sum(answer.listed)::BIGINT AS sessions_listed,
+    (sum(answer.accepted) FILTER (answer.listed IS NOT NULL))::BIGINT AS sessions_accepted,
+FROM asked_days
+LEFT JOIN due USING (session_day)
+LEFT JOIN answers USING (session_day, electric_vehicle_id)
+GROUP BY session_day
+ORDER BY session_day

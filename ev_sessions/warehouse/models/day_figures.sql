@@ -1,0 +1,21 @@
+-- One row per day of asked_days, with the columns of DayFigures in their order.
+SELECT
+    session_day,
+    sessions,
+    (SELECT count(*) FROM analytics.daily_energy AS daily WHERE daily.session_day = fleet.session_day) AS daily_energy_rows,
+    (SELECT count(*) FROM analytics.daily_savings AS daily WHERE daily.session_day = fleet.session_day) AS daily_savings_rows,
+    energy_kwh,
+    cost_eur,
+    savings_eur,
+    savings_rate,
+    vehicles_due,
+    vehicles_read,
+    vehicles_failed,
+    read_coverage,
+    cost_coverage,
+    savings_coverage,
+    quarantined,
+    is_final,
+FROM analytics.fleet_daily AS fleet
+SEMI JOIN asked_days USING (session_day)
+ORDER BY session_day
