@@ -1,0 +1,329 @@
+"""The simulated partner API over HTTP: the contract's routes, and the gate that every request passes.
+
+The gate counts, delays, limits, spoils and authorises; behind it a handler is a plain function from a call to a reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from hmac import compare_digest
+from uuid import UUID
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from ev_sessions.days import DayRange, DayRangeError, parse_day
+from ev_sessions.errors import PermanentError
+from ev_sessions.sandbox.faults import Cut, Delayed, Fault, Kind, Refusal, Truncated
+from ev_sessions.sandbox.options import SandboxOptions
+from ev_sessions.sandbox.pages import sessions_page
+from ev_sessions.sandbox.state import TOO_MANY, UNAUTHORISED, SandboxState
+from ev_sessions.sandbox.truth import Truth
+
+BASE_PATH = "/api/partners/v2.0/org/{org_id}"
+TOKEN_PATH = "/oauth2/token/"  # noqa: S105 - a path, not a password
+CONNECTION_EXTENSION = "ev_sessions.connection"
+"""The ASGI extension with `close` and `abort`, by which `ev_sessions.sandbox.serving` lets the app drop a connection."""
+
+_USER_PATH = BASE_PATH + "/users/{user_id}/electric-vehicles"
+_VEHICLE_PATH = _USER_PATH + "/{vehicle_id}"
+_MAX_LIMIT = 200
+_DEFAULT_LIMIT = 50
+_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _UNPROCESSABLE = 400, 403, 404, 422
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as handlers see it."""
+
+    state: SandboxState
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    authorization: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class RefusedError(Exception):
+    """A request that the contract refuses, with an HTTP status and the reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.reply = _json({"detail": reason}, status)
+
+
+Handler = Callable[[Call], Reply]
+
+
+class Sandbox(SandboxState):
+    """One simulated partner API. `app` is its ASGI application; `serving` and `serve_forever` put it on a port."""
+
+    def __init__(self, options: SandboxOptions, truth: Truth | None = None) -> None:
+        super().__init__(options, truth)
+        self.app = build_app(self)
+
+
+def build_app(state: SandboxState) -> Starlette:
+    """The routes over `state`. `/_sandbox/...` steers the sandbox and is no part of the contract."""
+    contract = {
+        _VEHICLE_PATH + "/sessions": (Kind.SESSIONS, _sessions),
+        _VEHICLE_PATH + "/sessions/current": (Kind.CURRENT, _current),
+        _USER_PATH: (Kind.VEHICLES, _vehicles),
+        BASE_PATH + "/users": (Kind.USERS, _users),
+    }
+    app = Starlette(
+        routes=[
+            *(
+                Route(path, _Gate(state, kind, _authorised(handler)), methods=["GET"])
+                for path, (kind, handler) in contract.items()
+            ),
+            Route(TOKEN_PATH, _Gate(state, Kind.TOKEN, _token), methods=["POST"]),
+            Route("/_sandbox/counts", _Gate(state, None, _counts), methods=["GET"]),
+            Route("/_sandbox/totals", _Gate(state, None, _totals), methods=["GET"]),
+            Route("/_sandbox/clock", _Gate(state, None, _clock), methods=["POST"]),
+        ]
+    )
+    # The trailing slash of the token's path matters, as it does to the real API.
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Gate:
+    """An ASGI endpoint: one handler, and everything that may come between it and the client. No kind: nothing comes between."""
+
+    def __init__(self, state: SandboxState, kind: Kind | None, handler: Handler) -> None:
+        self._state = state
+        self._kind = kind
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        call = Call(
+            state=self._state,
+            path=request.path_params,
+            query=request.query_params,
+            authorization=request.headers.get("authorization", ""),
+            body=await request.body(),
+        )
+        if self._kind is None:
+            await _send(send, self._answer(call))
+            return
+        fault = self._state.arrived(self._kind, request.url.path + "?" + request.url.query, _vehicle_in(call))
+        admitted = self._state.pace.admits()
+        await asyncio.sleep(self._state.options.latency_ms / 1000)
+        if isinstance(fault, Delayed) and await _hung_up(receive, fault.seconds):
+            return
+        if isinstance(fault, Cut):
+            scope["extensions"][CONNECTION_EXTENSION]["abort"]()
+            await _hung_up(receive)
+            return
+        reply = self._reply(call, fault) if admitted else _slow_down(self._state)
+        self._state.answered(reply.status)
+        if isinstance(fault, Truncated):
+            await _send_half(send, reply)
+            scope["extensions"][CONNECTION_EXTENSION]["close"]()
+            await _hung_up(receive)
+            return
+        if self._kind is Kind.SESSIONS and reply.status == _OK:
+            self._state.counts.add("pages")
+        await _send(send, reply)
+
+    def _reply(self, call: Call, fault: Fault | None) -> Reply:
+        if isinstance(fault, Refusal):
+            return Reply(fault.status, fault.body, fault.headers)
+        return self._answer(call)
+
+    def _answer(self, call: Call) -> Reply:
+        try:
+            return self._handler(call)
+        except RefusedError as refused:
+            return refused.reply
+
+
+_OK = 200
+
+
+def _authorised(handler: Handler) -> Handler:
+    """The handler, behind the checks of the bearer token and of the organisation."""
+
+    def checked(call: Call) -> Reply:
+        scheme, _, token = call.authorization.partition(" ")
+        if scheme != "Bearer" or not call.state.tokens.accepts(token):
+            raise RefusedError(UNAUTHORISED, "the token is missing, expired or revoked")
+        if _uuid(call.path["org_id"]) != call.state.org_id:
+            raise RefusedError(_FORBIDDEN, "this client does not belong to the organisation")
+        return handler(call)
+
+    return checked
+
+
+def _token(call: Call) -> Reply:
+    credentials = f"{call.state.client_id}:{call.state.client_secret}"
+    if not compare_digest(_basic(call.authorization), credentials.encode()):
+        return _json({"error": "invalid_client"}, UNAUTHORISED)
+    if _json_body(call).get("grant_type") != "client_credentials":
+        return _json({"error": "unsupported_grant_type"}, _BAD_REQUEST)
+    token = {
+        "access_token": call.state.tokens.issue(),
+        "expires_in": call.state.options.token_ttl,
+        "token_type": "Bearer",
+        "scope": "read write",
+    }
+    return _json(token)
+
+
+def _users(call: Call) -> Reply:
+    wanted = call.query.get("include_deleted", "false").lower()
+    if wanted not in {"true", "false"}:
+        raise RefusedError(_UNPROCESSABLE, "include_deleted is neither true nor false")
+    users = call.state.truth.users(call.state.now)
+    return _json([user for user in users if wanted == "true" or user["deleted_at"] is None])
+
+
+def _vehicles(call: Call) -> Reply:
+    try:
+        return _json(call.state.truth.vehicles(_uuid(call.path["user_id"]), call.state.now))
+    except KeyError:
+        raise RefusedError(_NOT_FOUND, "no such user") from None
+
+
+def _sessions(call: Call) -> Reply:
+    vehicle = _owned_vehicle(call)
+    limit = _number(call, "limit", _DEFAULT_LIMIT, 1, _MAX_LIMIT)
+    offset = _number(call, "offset", 0, 0, None)
+    return Reply(_OK, sessions_page(call.state, vehicle, _window(call), limit, offset))
+
+
+def _current(call: Call) -> Reply:
+    session = call.state.truth.running(_owned_vehicle(call), call.state.now)
+    return Reply(_OK, b'{"session":' + (session or b"null") + b"}")
+
+
+def _counts(call: Call) -> Reply:
+    return _json(call.state.counts.as_dict())
+
+
+def _totals(call: Call) -> Reply:
+    window = _window(call)
+    totals = call.state.truth.totals(window.first, window.last, call.state.now, call.state.options.session_day)
+    return _json(asdict(totals))
+
+
+def _clock(call: Call) -> Reply:
+    try:
+        call.state.now = datetime.fromisoformat(str(_json_body(call).get("now")))
+    except (ValueError, PermanentError):
+        raise RefusedError(_UNPROCESSABLE, "now is no instant with a time zone") from None
+    return _json({"now": call.state.now})
+
+
+def _owned_vehicle(call: Call) -> UUID:
+    """The vehicle of the path, which belongs to the user of the path and has been added by now."""
+    vehicle, user = _uuid(call.path["vehicle_id"]), _uuid(call.path["user_id"])
+    quirks = call.state.quirks.get(vehicle)
+    if quirks is not None and quirks.status is not None:
+        raise RefusedError(quirks.status, "sandbox quirk")
+    try:
+        owner = call.state.truth.owner(vehicle)
+    except KeyError:
+        owner = None
+    if owner != user:
+        raise RefusedError(_NOT_FOUND, "the user has no such vehicle")
+    return vehicle
+
+
+def _window(call: Call) -> DayRange:
+    try:
+        return DayRange(parse_day(call.query["from"]), parse_day(call.query["to"]))
+    except KeyError as missing:
+        raise RefusedError(_UNPROCESSABLE, f"{missing} is required") from None
+    except DayRangeError as error:
+        raise RefusedError(_UNPROCESSABLE, str(error)) from None
+
+
+def _number(call: Call, name: str, default: int, least: int, most: int | None) -> int:
+    text = call.query.get(name, str(default))
+    if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+        raise RefusedError(_UNPROCESSABLE, f"{name} is {text!r}, outside {least}..{most or ''}")
+    return int(text)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise RefusedError(_NOT_FOUND, f"{text!r} is no id") from None
+
+
+def _vehicle_in(call: Call) -> UUID | None:
+    try:
+        return UUID(call.path["vehicle_id"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _basic(authorization: str) -> bytes:
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        return base64.b64decode(encoded, validate=True) if scheme == "Basic" else b""
+    except binascii.Error:
+        return b""
+
+
+def _json_body(call: Call) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(call.body, type=dict[str, object])
+    except msgspec.MsgspecError:
+        raise RefusedError(_BAD_REQUEST, "the body is no JSON object") from None
+
+
+def _json(value: object, status: int = _OK) -> Reply:
+    return Reply(status, msgspec.json.encode(value))
+
+
+def _slow_down(state: SandboxState) -> Reply:
+    reply = _json({"detail": "too many requests"}, TOO_MANY)
+    return Reply(reply.status, reply.body, {"retry-after": str(state.pace.retry_after)})
+
+
+async def _hung_up(receive: Receive, seconds: float | None = None) -> bool:
+    """Whether the client hangs up within `seconds` (None: wait until it does)."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    await send(_start(reply))
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _send_half(send: Send, reply: Reply) -> None:
+    await send(_start(reply))
+    await send({"type": "http.response.body", "body": reply.body[: len(reply.body) // 2], "more_body": True})
+
+
+def _start(reply: Reply) -> Message:
+    headers = {"content-type": "application/json", **reply.headers, "content-length": str(len(reply.body))}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": reply.status, "headers": encoded}
