@@ -1,0 +1,1 @@
+"""Jobs, schedules and sensors, and what keeps killed runs from standing in their way."""

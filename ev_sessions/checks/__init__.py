@@ -1,0 +1,1 @@
+"""Asset checks: thin wrappers around what the warehouse answers."""

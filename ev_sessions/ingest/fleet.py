@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,26 @@ from ev_sessions.partner_api import PartnerApi, RequestFailed, User, Vehicle, Ve
 Row = dict[str, Any]
 
 FLEET_FILE_COLUMNS = ("user_id", "electric_vehicle_id")
+
+
+# What the API tells beyond the ids; null where a file names the fleet.
+_UNKNOWN_USER: Row = dict.fromkeys(("external_user_id", "role", "country_iso2", "deleted_at"))
+_UNKNOWN_VEHICLE: Row = dict.fromkeys(
+    (
+        "manufacturer",
+        "model",
+        "model_year",
+        "battery_capacity_kwh",
+        "price_zone",
+        "lifecycle_state",
+        "is_authenticated",
+        "is_smart_optimization_active",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+    )
+)
+_LINES_SHOWN = 5
 
 
 class BadFleetFile(PermanentError):
@@ -83,23 +103,28 @@ async def discover_vehicles(api: PartnerApi, org_id: UUID, user_ids: Sequence[UU
     return Snapshot(rows, rejected=rejected, users_read=frozenset(read), users_failed=len(user_ids) - len(read))
 
 
-def fleet_from_file(path: Path, org_id: UUID) -> tuple[Snapshot, Snapshot]:
-    """Users and vehicles from a CSV with the columns user_id,electric_vehicle_id; all else about them is unknown.
+def users_from_file(path: Path, org_id: UUID) -> Snapshot:
+    """The users that a fleet file names; all else about them is unknown. Raises BadFleetFile as `read_vehicle_pairs` does."""
+    users = sorted({user_id for user_id, _ in read_vehicle_pairs(path)})
+    return Snapshot([{"org_id": org_id, "user_id": user_id} | _UNKNOWN_USER for user_id in users])
 
-    Raises:
-        BadFleetFile: the file cannot be read, lacks a column, is empty, has a row that is no pair of UUIDs, or the same
-            vehicle under two users.
-    """
+
+def vehicles_from_file(path: Path, org_id: UUID) -> Snapshot:
+    """The vehicles that a fleet file names; all else about them is unknown. Raises BadFleetFile as `read_vehicle_pairs` does."""
     pairs = read_vehicle_pairs(path)
-    users = sorted({user_id for user_id, _ in pairs})
-    return (
-        Snapshot([_blank_user(org_id, user_id) for user_id in users]),
-        Snapshot([_blank_vehicle(org_id, *pair) for pair in pairs], users_read=frozenset(users)),
-    )
+    rows = [
+        {"org_id": org_id, "user_id": user_id, "electric_vehicle_id": vehicle_id} | _UNKNOWN_VEHICLE for user_id, vehicle_id in pairs
+    ]
+    return Snapshot(rows, users_read=frozenset(user_id for user_id, _ in pairs))
 
 
 def read_vehicle_pairs(path: Path) -> list[tuple[UUID, UUID]]:
-    """The (user id, vehicle id) pairs of a fleet file; repeated rows count once. Raises as `fleet_from_file` does."""
+    """The (user id, vehicle id) pairs of a CSV with the columns user_id,electric_vehicle_id; repeated rows count once.
+
+    Raises:
+        BadFleetFile: it cannot be read, lacks a column, is empty, has a row that is no pair of UUIDs, or has the same
+            vehicle under two users.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.DictReader(file)
@@ -122,9 +147,9 @@ def read_vehicle_pairs(path: Path) -> list[tuple[UUID, UUID]]:
 
 
 def _lines(numbers: Sequence[int]) -> str:
-    shown = ", ".join(str(number) for number in numbers[:5])
-    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-    return f"line {shown}{more}" if len(numbers) == 1 else f"lines {shown}{more}"
+    shown = ", ".join(str(number) for number in numbers[:_LINES_SHOWN])
+    more = f" and {len(numbers) - _LINES_SHOWN} more" if len(numbers) > _LINES_SHOWN else ""
+    return f"line{'' if len(numbers) == 1 else 's'} {shown}{more}"
 
 
 def _pair(row: dict[str, str | None]) -> tuple[UUID, UUID] | None:
@@ -136,43 +161,9 @@ def _pair(row: dict[str, str | None]) -> tuple[UUID, UUID] | None:
 
 
 def _user_row(org_id: UUID, user: User) -> Row:
-    return {
-        "org_id": org_id,
-        "user_id": user.id,
-        "external_user_id": user.external_user_id,
-        "role": user.role,
-        "country_iso2": user.country_iso2,
-        "deleted_at": user.deleted_at,
-    }
+    return {"org_id": org_id, "user_id": user.id} | {name: getattr(user, name) for name in _UNKNOWN_USER}
 
 
 def _vehicle_row(org_id: UUID, user_id: UUID, vehicle: Vehicle) -> Row:
-    return {"org_id": org_id, "user_id": user_id, "electric_vehicle_id": vehicle.id} | _same_names(vehicle, _VEHICLE_FIELDS)
-
-
-_VEHICLE_FIELDS = (
-    "manufacturer",
-    "model",
-    "model_year",
-    "battery_capacity_kwh",
-    "price_zone",
-    "lifecycle_state",
-    "is_authenticated",
-    "is_smart_optimization_active",
-    "created_at",
-    "updated_at",
-    "deleted_at",
-)
-
-
-def _same_names(record: object, names: Iterable[str]) -> Row:
-    return {name: getattr(record, name) for name in names}
-
-
-def _blank_user(org_id: UUID, user_id: UUID) -> Row:
-    unknown = dict.fromkeys(("external_user_id", "role", "country_iso2", "deleted_at"))
-    return {"org_id": org_id, "user_id": user_id} | unknown
-
-
-def _blank_vehicle(org_id: UUID, user_id: UUID, vehicle_id: UUID) -> Row:
-    return {"org_id": org_id, "user_id": user_id, "electric_vehicle_id": vehicle_id} | dict.fromkeys(_VEHICLE_FIELDS)
+    owner = {"org_id": org_id, "user_id": user_id, "electric_vehicle_id": vehicle.id}
+    return owner | {name: getattr(vehicle, name) for name in _UNKNOWN_VEHICLE}

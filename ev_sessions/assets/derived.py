@@ -1,0 +1,97 @@
+"""`sessions`, `daily_energy`, `daily_savings`, `fleet_daily`: what we say, from what the API said, in one transaction a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ev_sessions.assets.graph import DATABASE_POOL, Graph, failures_told, figures, partition_days, tell_run
+from ev_sessions.resources import WarehouseResource
+from ev_sessions.tables import (
+    ANALYTICS_SESSIONS,
+    ANALYTICS_TABLES,
+    DAILY_ENERGY,
+    DAILY_SAVINGS,
+    FLEET_DAILY,
+    RAW_SESSIONS,
+    Table,
+)
+from ev_sessions.warehouse.derive import DayFigures, derive
+
+
+def derived_assets(graph: Graph) -> dg.AssetsDefinition:
+    """The derived tables as one step: they stand on each other and are written together."""
+
+    @dg.multi_asset(
+        name=graph.name("derived"),
+        specs=[dg.AssetSpec(**graph.spec(table), deps=_deps(graph, table), kinds={"sql", "duckdb"}) for table in ANALYTICS_TABLES],
+        partitions_def=graph.partitions,
+        backfill_policy=graph.backfill_policy,
+        pool=DATABASE_POOL,
+    )
+    def derived(
+        context: dg.AssetExecutionContext, session_warehouse: WarehouseResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        days = partition_days(context)
+        began = time.monotonic()
+        with failures_told(), session_warehouse.writing() as connection:
+            report = derive(
+                connection,
+                days,
+                run_id=context.run_id,
+                report_date=session_warehouse.report_date,
+                lookback_days=session_warehouse.lookback_days,
+                derived_at=datetime.now(UTC),
+            )
+        tell_run(context, graph.key(FLEET_DAILY), {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)})
+        asked = [day for day in report.days if day.session_day in days]
+        for table in ANALYTICS_TABLES:
+            for day in asked:
+                context.add_asset_metadata(
+                    figures(_shown(table, day)), asset_key=graph.key(table), partition_key=day.session_day.isoformat()
+                )
+            yield dg.MaterializeResult(asset_key=graph.key(table), metadata=graph.event_metadata(table))
+
+    return derived
+
+
+def _shown(table: Table, day: DayFigures) -> dict[str, object]:
+    """The figures of `day` that belong to `table`."""
+    rows = {
+        ANALYTICS_SESSIONS: day.sessions,
+        DAILY_ENERGY: day.daily_energy_rows,
+        DAILY_SAVINGS: day.daily_savings_rows,
+        FLEET_DAILY: 1,
+    }
+    energy = {"sessions": day.sessions, "energy_kwh": day.energy_kwh}
+    savings = {
+        "cost_eur": day.cost_eur,
+        "savings_eur": day.savings_eur,
+        "savings_rate": day.savings_rate,
+        "cost_coverage": day.cost_coverage,
+        "savings_coverage": day.savings_coverage,
+    }
+    coverage = {
+        "vehicles_due": day.vehicles_due,
+        "vehicles_read": day.vehicles_read,
+        "vehicles_failed": day.vehicles_failed,
+        "quarantined": day.quarantined,
+        "is_final": day.is_final,
+    }
+    told: dict[Table, dict[str, object]] = {
+        ANALYTICS_SESSIONS: energy | {"quarantined": day.quarantined},
+        DAILY_ENERGY: energy,
+        DAILY_SAVINGS: savings,
+        FLEET_DAILY: energy | savings | coverage,
+    }
+    return {"dagster/partition_row_count": rows[table]} | told[table]
+
+
+def _deps(graph: Graph, table: Table) -> list[dg.AssetKey]:
+    """The tables of this step that `table` is made from; what is made from raw tables depends on `raw_sessions`."""
+    names = {origin.full_name for origin in ANALYTICS_TABLES} & set(table.made_from)
+    own = [graph.key(origin) for origin in ANALYTICS_TABLES if origin.full_name in names]
+    return own or [graph.key(RAW_SESSIONS)]

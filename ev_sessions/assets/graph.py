@@ -1,0 +1,134 @@
+"""What every asset shares: its key, its partitions, and how a table's declaration becomes what Dagster shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+
+from ev_sessions.days import DayRange, parse_day
+from ev_sessions.errors import EvSessionsError, TransientError
+from ev_sessions.tables import ALL_TABLES, Table
+
+API_POOL = "partner_api"
+DATABASE_POOL = "session_warehouse"
+OWNERS = ("team:ev-sessions",)
+TAGS = {"domain": "ev-charging"}
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One instance of the asset graph: where its keys stand, which days it has, how many of them one backfill run covers."""
+
+    key_prefix: tuple[str, ...]
+    partitions: dg.DailyPartitionsDefinition
+    backfill_policy: dg.BackfillPolicy
+
+    @classmethod
+    def daily(cls, *, first_day: date, days_per_run: int, key_prefix: tuple[str, ...] = ()) -> Graph:
+        """Daily UTC partitions from `first_day` to yesterday."""
+        return cls(
+            key_prefix,
+            dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC"),
+            dg.BackfillPolicy.multi_run(max_partitions_per_run=days_per_run),
+        )
+
+    @property
+    def first_day(self) -> date:
+        """The first day that has a partition."""
+        return self.partitions.start.date()
+
+    def key(self, table: Table) -> dg.AssetKey:
+        """The asset key of `table`: its name, `raw_` before it where it is what the API said."""
+        return dg.AssetKey([*self.key_prefix, asset_name(table)])
+
+    def name(self, name: str) -> str:
+        """`name` as an op, job or schedule that can stand beside those of another code location."""
+        return "__".join([*self.key_prefix, name])
+
+    def spec(self, table: Table) -> dict[str, Any]:
+        """What the declaration of `table` says about its asset, as arguments of `dg.asset` and `dg.AssetSpec`."""
+        return {
+            "key": self.key(table),
+            "description": table.description,
+            "group_name": table.schema,
+            "owners": list(OWNERS),
+            "tags": TAGS,
+            "metadata": {"dagster/table_name": table.full_name, "dagster/column_schema": _column_schema(table)},
+        }
+
+    def event_metadata(self, table: Table) -> dict[str, Any]:
+        """What each materialization of `table` carries besides its figures."""
+        return {
+            "dagster/table_name": table.full_name,
+            "dagster/column_schema": _column_schema(table),
+            "dagster/column_lineage": self._lineage(table),
+        }
+
+    def _lineage(self, table: Table) -> dg.TableColumnLineage:
+        origins = [origin for origin in ALL_TABLES if origin.full_name in table.made_from]
+        return dg.TableColumnLineage(
+            {
+                column: deps
+                for column in table.column_names
+                if (deps := [dg.TableColumnDep(self.key(origin), column) for origin in origins if column in origin.column_names])
+            }
+        )
+
+
+def asset_name(table: Table) -> str:
+    """The last part of the asset key of `table`."""
+    return f"raw_{table.name}" if table.schema == "raw" else table.name
+
+
+def partition_days(context: dg.AssetExecutionContext) -> DayRange:
+    """The days that a run was asked for: one partition or a range of them."""
+    keys = context.partition_key_range
+    return DayRange(parse_day(keys.start), parse_day(keys.end))
+
+
+def figures(values: Mapping[str, object]) -> dict[str, Any]:
+    """`values` as metadata: decimals as floats rounded to six places, nulls left out."""
+    return {name: _figure(value) for name, value in values.items() if value is not None}
+
+
+def tell_run(context: dg.AssetExecutionContext, key: dg.AssetKey, values: Mapping[str, object]) -> None:
+    """Record figures of a whole run, once, as an observation: a partition's own metadata is per day."""
+    context.log_event(dg.AssetObservation(key, metadata=figures(values)))
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn the project's own errors into one sentence in the UI; a permanent one is not tried again by the step."""
+    try:
+        yield
+    except EvSessionsError as error:
+        transient = isinstance(error, TransientError)
+        raise dg.Failure(
+            description=str(error),
+            metadata={"error": type(error).__name__, "may_work_later": transient},
+            allow_retries=transient,
+        ) from error
+
+
+def _figure(value: object) -> object:
+    return round(float(value), 6) if isinstance(value, Decimal | float) else value
+
+
+def _column_schema(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                description=f"{column.description} [{column.unit}]" if column.unit else column.description,
+                constraints=dg.TableColumnConstraints(nullable=not column.required),
+            )
+            for column in table.columns
+        ]
+    )

@@ -1,0 +1,48 @@
+"""`ev-sessions demo`: the whole way once, against the simulated API in this process, into a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from ev_sessions.cli.progress import ProgressBar
+from ev_sessions.cli.refresh import refresh
+from ev_sessions.cli.run import outcome_line
+from ev_sessions.cli.summary import show_days
+from ev_sessions.days import ONE_DAY, utc_today
+from ev_sessions.sandbox import Sandbox, SandboxOptions, serving
+from ev_sessions.settings import PREFIX, Settings, variable
+
+_STATE_DIR = Path(".ev_sessions/demo")
+
+
+def run_demo(environ: Mapping[str, str]) -> None:
+    """Discover a fleet of 200 vehicles, backfill 30 days through Dagster, derive, and show the result.
+
+    Settings of the environment are left aside, so that a demo never touches real data.
+    """
+    options = SandboxOptions(end=utc_today(datetime.now(UTC)) - ONE_DAY)
+    sandbox = Sandbox(options)
+    console = Console()
+    console.print(f"A simulated fleet of {options.vehicles} vehicles with {options.days} days of charging sessions.")
+    with serving(sandbox) as url:
+        own = {
+            **sandbox.settings_for(url),
+            variable("state_dir"): str(_STATE_DIR),
+            variable("first_day"): options.history.first.isoformat(),
+        }
+        demo_environ = {name: value for name, value in environ.items() if not name.startswith(PREFIX)} | own
+        with ProgressBar(Console(stderr=True)) as bar:
+            outcome = refresh(demo_environ, options.history, progress=bar)
+    database = Settings.from_env(demo_environ).database_path
+    show_days(console, database, options.history)
+    console.print(outcome_line(outcome))
+    console.print(f"\nThe database:  {database}")
+    console.print(
+        f"The UI on this history:  {variable('state_dir')}={_STATE_DIR} "
+        f"{variable('first_day')}={options.history.first} ev-sessions ui",
+        soft_wrap=True,
+    )

@@ -1,0 +1,44 @@
+"""DAGSTER_HOME: the folder that keeps Dagster's history, so that what the command line ran shows in the UI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import dagster as dg
+
+from ev_sessions.automation.dead_runs import alive, reap
+from ev_sessions.errors import PermanentError
+
+
+class HomeUnusable(PermanentError):
+    """The state folder cannot be written."""
+
+
+def prepare_home(home: Path) -> Path:
+    """Make `home` with Dagster's instance settings in it, unless they are there already; gives the absolute path.
+
+    Raises:
+        HomeUnusable: the folder cannot be made.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings = home / "dagster.yaml"
+        if not settings.exists():
+            settings.write_text(files("ev_sessions").joinpath("dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise HomeUnusable(f"cannot use the state folder {home}: {error.strerror}; set EV_SESSIONS_STATE_DIR") from None
+    return home.resolve()
+
+
+@contextmanager
+def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
+    """The instance under `home`, rid of runs whose process was killed, and the tags for runs of this process."""
+    folder = prepare_home(home)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    with dg.DagsterInstance.from_config(str(folder)) as instance, alive(folder) as tags:
+        reap(instance, folder)
+        yield instance, tags

@@ -1,0 +1,163 @@
+"""`ev-sessions`: the commands, their help and their exit status. What they do stands in the modules beside this one.
+
+Exit status: 0 done, 1 failed, 2 wrong use or settings, 3 done but some vehicles could not be read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+
+from ev_sessions.days import DayRange, DayRangeError, parse_day
+from ev_sessions.errors import EvSessionsError
+from ev_sessions.settings import SettingsError
+
+FAILED, WRONG_USE, INCOMPLETE = 1, 2, 3
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="ev-sessions",
+    help="Electric-vehicle charging sessions from a partner API into DuckDB, day by day, through Dagster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """End `command` with one line on standard error and the right exit status where the project's own errors leave it."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (SettingsError, DayRangeError) as error:
+            typer.echo(f"ev-sessions: {error}", err=True)
+            raise typer.Exit(WRONG_USE) from None
+        except EvSessionsError as error:
+            typer.echo(f"ev-sessions: {error}", err=True)
+            raise typer.Exit(FAILED) from None
+
+    return guarded
+
+
+@app.command(epilog="Example: `ev-sessions run --from 2026-03-01 --to 2026-03-31`")
+@one_line_errors
+def run(
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="First UTC day, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", metavar="DAY", help="Last UTC day, included; yesterday at the latest.")],
+    vehicles_from: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of user_id,electric_vehicle_id: ask for these vehicles alone.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Fetch, land and derive a range of days: fleet, raw sessions, derived tables, recorded in Dagster's history.
+
+    Reading days again is safe: what did not change stays, and a run that was killed goes on where it was.
+    """
+    from ev_sessions.cli.run import run_range
+
+    failed = run_range(os.environ, DayRange(parse_day(first), parse_day(last)), vehicles_from, as_json=as_json)
+    if failed:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(epilog="Example: `ev-sessions demo`")
+@one_line_errors
+def demo() -> None:
+    """Run the whole way once against a simulated fleet of 200 vehicles and 30 days, and show what comes out."""
+    from ev_sessions.cli.demo import run_demo
+
+    run_demo(os.environ)
+
+
+@app.command(epilog="Example: `ev-sessions ui --port 3000`")
+@one_line_errors
+def ui(port: Annotated[int, typer.Option(help="Port of the web page on this machine.")] = 3000) -> None:
+    """Open Dagster's UI on the history of `ev-sessions run`: `dagster dev` with DAGSTER_HOME set. Ends with Ctrl-C."""
+    from ev_sessions.cli.ui import serve_ui
+
+    sys.exit(serve_ui(os.environ, port))
+
+
+@app.command(epilog="Example: `ev-sessions sandbox --vehicles 1000 --rate-limit 100`")
+@one_line_errors
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8765,
+    vehicles: Annotated[int, typer.Option(help="Vehicles in the fleet.")] = 200,
+    vehicles_per_user: Annotated[int, typer.Option(help="Vehicles of one customer.")] = 1,
+    days: Annotated[int, typer.Option(help="Days of history.")] = 30,
+    end: Annotated[str | None, typer.Option(metavar="DAY", help="Last day of the history; default: yesterday.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed is another fleet.")] = 1,
+    latency_ms: Annotated[float, typer.Option(help="How long every answer takes (ms).")] = 0.0,
+    rate_limit: Annotated[float, typer.Option(help="Requests per second above which it answers 429; 0: none.")] = 0.0,
+    fail_rate: Annotated[float, typer.Option(help="Share of requests that fail in some way (0..1).")] = 0.0,
+    token_ttl: Annotated[int, typer.Option(help="Seconds for which a token is valid.")] = 36_000,
+    drift: Annotated[float, typer.Option(help="Share of long lists that shift between two pages (0..1).")] = 0.0,
+    now: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="A clock that stands still, for example 2026-04-01T03:15:00Z.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve recorded sessions (CSV or NDJSON, also .gz) instead of a simulation.")
+    ] = None,
+) -> None:
+    """Serve a simulated partner API in the foreground, and print the settings that point `ev-sessions` at it."""
+    from ev_sessions.cli.sandbox import serve_sandbox
+    from ev_sessions.sandbox import SandboxOptions
+
+    options = SandboxOptions(
+        end=_yesterday() if end is None else parse_day(end),
+        days=days,
+        vehicles=vehicles,
+        vehicles_per_user=vehicles_per_user,
+        seed=seed,
+        latency_ms=latency_ms,
+        rate_limit=rate_limit,
+        fail_rate=fail_rate,
+        token_ttl=token_ttl,
+        drift=drift,
+        now=None if now is None else _instant(now),
+    )
+    serve_sandbox(options, port, replay)
+
+
+@app.command(epilog="Example: `ev-sessions backup /backups/ev_sessions-2026-03-31.duckdb`")
+@one_line_errors
+def backup(target: Annotated[Path, typer.Argument(help="The file to write; it must not exist yet.")]) -> None:
+    """Copy the database, checked, to another file. Former versions of sessions cannot be fetched again."""
+    from ev_sessions.cli.backup import back_up
+
+    back_up(os.environ, target)
+
+
+@app.command(epilog="Example: `ev-sessions restore /backups/ev_sessions-2026-03-31.duckdb`")
+@one_line_errors
+def restore(source: Annotated[Path, typer.Argument(help="A file that `ev-sessions backup` wrote.")]) -> None:
+    """Put a backup in the place of the database. The present one is kept beside it."""
+    from ev_sessions.cli.backup import put_back
+
+    put_back(os.environ, source)
+
+
+def _yesterday() -> object:
+    from ev_sessions.days import ONE_DAY, utc_today
+
+    return utc_today(datetime.now(UTC)) - ONE_DAY
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise DayRangeError(f"{text!r} is not an instant; write it as 2026-04-01T03:15:00Z") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,113 @@
+"""Runs a range of days through Dagster in this process, batch by batch, and gathers what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ev_sessions.assets.raw_sessions import ProgressReport, RawSessionsConfig
+from ev_sessions.automation.refresh import range_tags
+from ev_sessions.cli.home import recorded_runs
+from ev_sessions.days import DayRange
+from ev_sessions.definitions import build_defs
+from ev_sessions.errors import EvSessionsError
+from ev_sessions.settings import Settings
+
+
+class RunFailed(EvSessionsError):
+    """A run that Dagster recorded as failed; the message is its first cause."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a refresh did. Counts are of requests, vehicles and sessions; `seconds` of wall time by step."""
+
+    days: DayRange
+    vehicles: int = 0
+    vehicles_failed: int = 0
+    sessions: int = 0
+    requests: int = 0
+    retries: int = 0
+    refused_429: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("fetch", "land", "derive", "total"), 0.0))
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as one JSON object."""
+        return {
+            "days": {"from": self.days.first.isoformat(), "to": self.days.last.isoformat(), "count": len(self.days)},
+            "vehicles": self.vehicles,
+            "vehicles_failed": self.vehicles_failed,
+            "sessions": self.sessions,
+            "requests": self.requests,
+            "retries": self.retries,
+            "refused_429": self.refused_429,
+            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
+        }
+
+
+def refresh(
+    environ: Mapping[str, str], days: DayRange, *, progress: ProgressReport, vehicles_from: Path | None = None
+) -> Outcome:
+    """Fleet, raw and derived assets for `days`, recorded in the instance under STATE_DIR/dagster.
+
+    A range longer than MAX_PARTITIONS_PER_RUN becomes several runs, one after the other.
+
+    Raises:
+        SettingsError: a setting is malformed.
+        RunFailed: a run failed; what earlier batches landed stays.
+    """
+    settings = Settings.from_env(environ)
+    job = build_defs(environ, resources={"progress": progress}).resolve_job_def("refresh")
+    config = RawSessionsConfig(vehicles_from=None if vehicles_from is None else str(vehicles_from))
+    outcome = Outcome(days)
+    began = time.monotonic()
+    with recorded_runs(settings.dagster_home) as (instance, own_tags):
+        for batch in days.split(settings.max_partitions_per_run):
+            result = job.execute_in_process(
+                instance=instance,
+                tags=range_tags(batch) | own_tags,
+                run_config={"ops": {"raw_sessions": {"config": config.model_dump()}}, "loggers": _QUIET},
+                raise_on_error=False,
+            )
+            if not result.success:
+                raise RunFailed(_first_cause(result))
+            _gather(result, outcome)
+    outcome.seconds["total"] = time.monotonic() - began
+    return outcome
+
+
+# The command line tells the story itself; Dagster's own log stays in its history.
+_QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+
+
+def _gather(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
+    """Add the figures of one run, which its assets told as observations."""
+    for event in result.all_events:
+        if event.is_asset_observation:
+            told = event.asset_observation_data.asset_observation.metadata
+            _add(outcome, {name: value.value for name, value in told.items()})
+
+
+def _add(outcome: Outcome, told: Mapping[str, Any]) -> None:
+    # The same vehicles are asked in every batch; all else adds up.
+    outcome.vehicles = max(outcome.vehicles, told.get("vehicles", 0))
+    outcome.vehicles_failed = max(outcome.vehicles_failed, told.get("vehicles_failed", 0))
+    outcome.sessions += told.get("sessions", 0)
+    outcome.requests += told.get("requests", 0)
+    outcome.retries += told.get("retries", 0)
+    outcome.refused_429 += told.get("refused_429", 0)
+    for step in ("fetch", "land", "derive"):
+        outcome.seconds[step] += told.get(f"{step}_seconds", 0.0)
+
+
+def _first_cause(result: dg.ExecuteInProcessResult) -> str:
+    """The message of the step that failed first."""
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    told = [data.user_failure_data.description for data in failures if data.user_failure_data]
+    errors = [data.error.message for data in failures if data.error]
+    return str(next(iter([*told, *errors]), "the run failed before its first step; see it in the UI")).strip()

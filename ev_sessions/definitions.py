@@ -1,0 +1,63 @@
+"""The code location. `build_defs` wires the one graph that production, the command line and the tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from ev_sessions.assets.derived import derived_assets
+from ev_sessions.assets.fleet import fleet_assets
+from ev_sessions.assets.graph import Graph
+from ev_sessions.assets.raw_sessions import ProgressReport, raw_sessions_asset
+from ev_sessions.automation.refresh import daily_refresh_schedule, refresh_job
+from ev_sessions.checks.sessions import session_checks
+from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseResource
+from ev_sessions.settings import Settings
+
+
+def build_defs(
+    environ: Mapping[str, str] | None = None,
+    *,
+    key_prefix: Sequence[str] = (),
+    resources: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """All assets, checks, jobs, schedules and resources, configured by `environ` (None: this process's environment).
+
+    To stand beside the assets of another code location, give a `key_prefix` (asset keys, ops, jobs and schedules carry it)
+    and merge: `dg.Definitions.merge(yours, build_defs(key_prefix=["ev"]))`. `resources` replaces any of `partner_api`,
+    `session_stage`, `session_warehouse` and `progress`. No executor is set for the whole location: the jobs bring theirs.
+
+    Raises:
+        SettingsError: a setting is malformed. Settings that only a call to the API needs may be missing.
+    """
+    environ = os.environ if environ is None else environ
+    settings = Settings.from_env(environ)
+    graph = Graph.daily(
+        first_day=settings.first_day, days_per_run=settings.max_partitions_per_run, key_prefix=tuple(key_prefix)
+    )
+    users_and_vehicles = fleet_assets(graph)
+    raw_sessions = raw_sessions_asset(graph, deps=users_and_vehicles)
+    assets = [*users_and_vehicles, raw_sessions, derived_assets(graph)]
+    job = refresh_job(graph, assets)
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=[session_checks(graph)],
+        jobs=[job],
+        schedules=[daily_refresh_schedule(graph, job, lookback_days=settings.lookback_days)],
+        resources={
+            "partner_api": PartnerApiResource.from_settings(settings, environ),
+            "session_stage": StageResource.from_settings(settings),
+            "session_warehouse": WarehouseResource.from_settings(settings),
+            "progress": ProgressReport(),
+        }
+        | dict(resources or {}),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location as Dagster loads it: the graph, with every run in one process."""
+    return dg.Definitions.merge(build_defs(), dg.Definitions(executor=dg.in_process_executor))
