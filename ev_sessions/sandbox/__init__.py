@@ -6,7 +6,8 @@
         ...                     # read from url as sandbox.client_id and sandbox.client_secret
     expected = sandbox.truth.totals(date(2026, 3, 1), date(2026, 3, 31), sandbox.now)
 
-It keeps the contract to the letter and imports neither the client nor the warehouse, so that what both agree on has been found twice.
+It keeps the contract to the letter and imports neither the client nor the warehouse, so that what both agree on was
+found twice.
 """
 
 from ev_sessions.sandbox.app import Sandbox

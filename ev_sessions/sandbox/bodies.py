@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
+from typing import NamedTuple
 from uuid import UUID
 
 from ev_sessions.sandbox.charging import SECONDS_PER_HOUR, Charge, Stay
 from ev_sessions.sandbox.households import stamp
 
 _NULL = "null"
+# How often the platform fails to see something, about as real home charging has it.
+_NO_END_CHANCE = 0.001
+_NO_UNPLUG_CHANCE = 0.02
+_INFERRED_END_CHANCE = 0.5
+_NO_SOC_CHANCE = 0.03
+_NO_MONEY_CHANCE = 0.025
+_OMITTED_CHANCE = 0.05
+_UNKNOWN_FIELD_CHANCE = 0.01
+_ENERGY_RESTATED_CHANCE = 0.3
 _OUTCOMES = ("charged", "charged", "charged", "interrupted", None)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A session before it is written down. States of charge in tenths of a percent, the rest as in `Stay` and `Charge`."""
 
     id: UUID
@@ -27,8 +35,7 @@ class Session:
     target_soc: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gaps:
+class Gaps(NamedTuple):
     """What the platform failed to see. `omitted`: a field without a value is left out instead of sent as null."""
 
     unplug: bool
@@ -42,16 +49,16 @@ class Gaps:
 
     @classmethod
     def draw(cls, chance: Random) -> Gaps:
-        """Gaps about as often as real home charging has them."""
-        end = chance.random() < 0.001
+        """The gaps of one session."""
+        end = chance.random() < _NO_END_CHANCE
         return cls(
             end=end,
-            unplug=end or chance.random() < 0.02,
-            inferred=chance.random() < 0.5,
-            soc=chance.random() < 0.03,
-            money=chance.random() < 0.025,
-            omitted=chance.random() < 0.05,
-            unknown_field=chance.random() < 0.01,
+            unplug=end or chance.random() < _NO_UNPLUG_CHANCE,
+            inferred=chance.random() < _INFERRED_END_CHANCE,
+            soc=chance.random() < _NO_SOC_CHANCE,
+            money=chance.random() < _NO_MONEY_CHANCE,
+            omitted=chance.random() < _OMITTED_CHANCE,
+            unknown_field=chance.random() < _UNKNOWN_FIELD_CHANCE,
             outcome=chance.choice(_OUTCOMES),
         )
 
@@ -114,9 +121,9 @@ def restated(session: Session, chance: Random) -> Session:
     """The session with its cost corrected against the same counterfactual, and now and then its energy too."""
     charge = session.charge
     shift = round(charge.cost * chance.uniform(-0.05, 0.05)) + chance.choice((-1, 1))
-    energy = charge.energy_wh + (charge.energy_wh // 100 if chance.random() < 0.3 else 0)
-    charge = replace(charge, energy_wh=energy, cost=charge.cost + shift, savings=charge.savings - shift)
-    return replace(session, charge=charge)
+    energy = charge.energy_wh + (charge.energy_wh // 100 if chance.random() < _ENERGY_RESTATED_CHANCE else 0)
+    charge = charge._replace(energy_wh=energy, cost=charge.cost + shift, savings=charge.savings - shift)
+    return session._replace(charge=charge)
 
 
 def _fields(session: Session) -> dict[str, str]:

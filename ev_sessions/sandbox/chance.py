@@ -5,12 +5,12 @@ from __future__ import annotations
 from hashlib import blake2b
 from random import Random
 
-_BITS = 64
+_BYTES = 8
 
 
 def share(*key: object) -> float:
     """A number in [0, 1) that belongs to `key` for ever."""
-    return _digest(key) / 2**_BITS
+    return _digest(key) / float(1 << 8 * _BYTES)
 
 
 def stream(*key: object) -> Random:
@@ -20,4 +20,4 @@ def stream(*key: object) -> Random:
 
 def _digest(key: tuple[object, ...]) -> int:
     text = "/".join(map(str, key))
-    return int.from_bytes(blake2b(text.encode(), digest_size=_BITS // 8).digest(), "big")
+    return int.from_bytes(blake2b(text.encode(), digest_size=_BYTES).digest(), "big")

@@ -6,7 +6,8 @@ negative where the forecast was wrong. Whole numbers throughout: Wh, W, seconds,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ev_sessions.sandbox.prices import Prices
 
@@ -14,8 +15,7 @@ SECONDS_PER_HOUR = 3600
 _WH_PER_KWH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(NamedTuple):
     """A car at a charger, and what it needs. Instants are seconds since the epoch, UTC."""
 
     plug_in: int
@@ -26,8 +26,7 @@ class Stay:
     price_zone: str
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What a stay came to. `first` and `last` bound the charging that was planned."""
 
     energy_wh: int
@@ -39,8 +38,7 @@ class Charge:
     expected_savings: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
+class _Slot(NamedTuple):
     """A stretch of charging within one hour: `hour` counts from the first hour of the stay."""
 
     hour: int
@@ -50,43 +48,46 @@ class _Slot:
 
 def steer(stay: Stay, prices: Prices) -> Charge:
     """The charge when the forecast's cheapest hours before the deadline are used, and the car leaves at `end`."""
-    return _settle(stay, prices, _forecast_order(stay, prices))
+    market = _market(stay, prices)
+    hours = range(_hours(stay.plug_in, stay.deadline))
+    return _settle(stay, market, sorted(hours, key=market.forecast.__getitem__))
 
 
 def charge_at_once(stay: Stay, prices: Prices) -> Charge:
     """The charge when nobody steers: from plug-in on, so nothing is saved."""
-    return _settle(stay, prices, list(range(_hours(stay.plug_in, stay.deadline))))
+    return _settle(stay, _market(stay, prices), range(_hours(stay.plug_in, stay.deadline)))
 
 
-def _settle(stay: Stay, prices: Prices, order: list[int]) -> Charge:
+class _Market(NamedTuple):
+    """The prices of the hours of one stay."""
+
+    actual: list[int]
+    forecast: list[int]
+
+
+def _market(stay: Stay, prices: Prices) -> _Market:
+    hours = stay.plug_in // SECONDS_PER_HOUR, (max(stay.end, stay.deadline) - 1) // SECONDS_PER_HOUR
+    return _Market(prices.actual(stay.price_zone, *hours), prices.forecast(stay.price_zone, *hours))
+
+
+def _settle(stay: Stay, market: _Market, order: Sequence[int]) -> Charge:
     plan = _fill(stay, order, stay.deadline, _seconds_for(stay.need_wh, stay.power_w))
-    done = [cut for slot in plan if (cut := _cut(slot, stay.end)) is not None]
+    done = plan if stay.end >= stay.deadline else [cut for slot in plan if (cut := _cut(slot, stay.end)) is not None]
     seconds = sum(slot.seconds for slot in done)
-    at_once = _fill(stay, list(range(_hours(stay.plug_in, stay.end))), stay.end, seconds)
-    first_hour = stay.plug_in // SECONDS_PER_HOUR
-    last_hour = (max(stay.end, stay.deadline) - 1) // SECONDS_PER_HOUR
-    actual = prices.actual(stay.price_zone, first_hour, last_hour)
-    forecast = prices.forecast(stay.price_zone, first_hour, last_hour)
-    cost = _value(done, actual, stay.power_w)
+    at_once = _fill(stay, range(_hours(stay.plug_in, stay.end)), stay.end, seconds)
+    cost = _value(done, market.actual, stay.power_w)
     return Charge(
         energy_wh=stay.power_w * seconds // SECONDS_PER_HOUR,
         seconds=seconds,
         first=min(slot.begin for slot in plan),
         last=max(slot.begin + slot.seconds for slot in plan),
         cost=cost,
-        savings=_value(at_once, actual, stay.power_w) - cost,
-        expected_savings=_value(at_once, forecast, stay.power_w) - _value(done, forecast, stay.power_w),
+        savings=_value(at_once, market.actual, stay.power_w) - cost,
+        expected_savings=_value(at_once, market.forecast, stay.power_w) - _value(done, market.forecast, stay.power_w),
     )
 
 
-def _forecast_order(stay: Stay, prices: Prices) -> list[int]:
-    count = _hours(stay.plug_in, stay.deadline)
-    first = stay.plug_in // SECONDS_PER_HOUR
-    forecast = prices.forecast(stay.price_zone, first, first + count - 1)
-    return sorted(range(count), key=forecast.__getitem__)
-
-
-def _fill(stay: Stay, order: list[int], until: int, seconds: int) -> list[_Slot]:
+def _fill(stay: Stay, order: Sequence[int], until: int, seconds: int) -> list[_Slot]:
     """Slots that hold `seconds` of charging, taken in `order` from the hours between plug-in and `until`."""
     start = stay.plug_in - stay.plug_in % SECONDS_PER_HOUR
     slots = []

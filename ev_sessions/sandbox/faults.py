@@ -1,7 +1,7 @@
 """What can go wrong on the way to an answer, by order of a test or by chance.
 
-A test pushes a fault for the next requests of a kind; `SandboxOptions.fail_rate` draws them. What a vehicle's data itself does wrong
-stands in `Quirks`.
+A test pushes a fault for the next requests of a kind; `SandboxOptions.fail_rate` draws them. What a vehicle's data itself
+does wrong stands in `Quirks`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from ev_sessions.sandbox.households import (
 from ev_sessions.sandbox.options import SandboxOptions
 from ev_sessions.sandbox.prices import Prices
 from ev_sessions.sandbox.truth import SECONDS_PER_DAY, Listing, Record, Truth
-from ev_sessions.sandbox.weeks import Weeks, week_of
+from ev_sessions.sandbox.weeks import DAYS_PER_WEEK, Weeks, week_of
 
 
 class SimulatedFleet(Truth):
@@ -29,6 +29,7 @@ class SimulatedFleet(Truth):
     def __init__(self, options: SandboxOptions) -> None:
         self.org_id = organisation(options.seed)
         self.clock = None
+        self.longest_stay = DAYS_PER_WEEK
         self._options = options
         prices = Prices(options.seed)
         self._weeks = Weeks(options, prices)
@@ -37,27 +38,30 @@ class SimulatedFleet(Truth):
         self._listings: dict[tuple[UUID, int], tuple[Listing, ...]] = {}
 
     def users(self, now: datetime) -> list[Record]:
+        """All users, the administrator first."""
         return [self._user(number, int(now.timestamp())) for number in range(user_count(self._options))]
 
     def vehicles(self, user_id: UUID | None, now: datetime) -> list[Record]:
+        """The cars of one household, or of all."""
         seconds = int(now.timestamp())
         cars = self._vehicles.values() if user_id is None else self._garages[user_id]
-        return [
-            vehicle_record(car, self._user(car.user_number, seconds), seconds) for car in cars if car.created <= seconds
-        ]
+        return [vehicle_record(car, self._user(car.user_number, seconds), seconds) for car in cars if car.created <= seconds]
 
     def owner(self, vehicle_id: UUID) -> UUID:
+        """The household's user."""
         return self._vehicles[vehicle_id].user_id
 
     def vehicle_ids(self) -> Sequence[UUID]:
+        """Every car, in order."""
         return list(self._vehicles)
 
-    def candidates(self, vehicle_id: UUID, first: int, last: int) -> Sequence[Listing]:
-        # A session lasts a week at most, so what touches the first day began in its week or the one before.
-        weeks = range(week_of(first) - 1, week_of(last) + 1)
+    def plugged_in(self, vehicle_id: UUID, first: int, last: int) -> Sequence[Listing]:
+        """The weeks that the days lie in, made now or kept from before."""
+        weeks = range(week_of(first), week_of(last) + 1)
         return [listing for week in weeks for listing in self._week(vehicle_id, week)]
 
     def running(self, vehicle_id: UUID, now: datetime) -> bytes | None:
+        """The session under way, out of this week or the one before."""
         seconds, vehicle = int(now.timestamp()), self._vehicles[vehicle_id]
         this_week = week_of(seconds // SECONDS_PER_DAY)
         sessions = [each for week in (this_week - 1, this_week) for each in self._weeks.sessions(vehicle, week)]
@@ -80,9 +84,7 @@ class SimulatedFleet(Truth):
 
 
 def _by_user(options: SandboxOptions, vehicles: Iterable[Vehicle]) -> dict[UUID, list[Vehicle]]:
-    garages: dict[UUID, list[Vehicle]] = {
-        user_id(options.seed, number): [] for number in range(user_count(options))
-    }
+    garages: dict[UUID, list[Vehicle]] = {user_id(options.seed, number): [] for number in range(user_count(options))}
     for vehicle in vehicles:
         garages[vehicle.user_id].append(vehicle)
     return garages

@@ -25,7 +25,8 @@ _CARS = (
     ("BMW", "iX", 100_000),
     ("Mini", "Cooper SE", 40_000),
 )
-_HOME_CHARGERS_W = ((3_700, 0.15), (7_400, 0.25), (11_000, 0.5), (22_000, 0.1))
+_HOME_CHARGERS_W = (3_700, 7_400, 11_000, 22_000)
+_HOME_CHARGER_WEIGHTS = (0.15, 0.25, 0.5, 0.1)
 _COUNTRY = {"AT": "AT", "DE_LU": "DE", "EE": "EE", "IT_NORD": "IT", "PT": "PT", "SE_3": "SE", "UK": "GB"}
 
 
@@ -43,9 +44,9 @@ class Habit:
 
 
 HABITS = (
-    Habit("commuter", 0.5, (0.82, 0.82, 0.82, 0.82, 0.78, 0.5, 0.66), 18.3, 1.6, 7.2, 0.1),
-    Habit("home_office", 0.3, (0.7, 0.7, 0.7, 0.7, 0.7, 0.6, 0.6), 16.5, 2.8, 9.0, 0.55),
-    Habit("weekend", 0.2, (0.3, 0.3, 0.3, 0.45, 0.85, 0.9, 0.9), 17.5, 3.0, 9.5, 0.45),
+    Habit("commuter", 0.5, (0.95, 0.95, 0.95, 0.95, 0.9, 0.6, 0.8), 18.3, 1.6, 7.2, 0.1),
+    Habit("home_office", 0.3, (0.9, 0.9, 0.9, 0.9, 0.9, 0.75, 0.7), 16.5, 2.8, 9.0, 0.6),
+    Habit("weekend", 0.2, (0.35, 0.35, 0.35, 0.6, 0.95, 0.95, 0.95), 17.5, 3.0, 9.5, 0.45),
 )
 
 
@@ -92,7 +93,6 @@ def _vehicle(options: SandboxOptions, zones: tuple[str, ...], number: int) -> Ve
     user_number = 1 + number // options.vehicles_per_user
     chance = stream(options.seed, "vehicle", number)
     maker, model, battery_wh = chance.choice(_CARS)
-    chargers, weights = zip(*_HOME_CHARGERS_W, strict=True)
     created, deleted = _life(options, number)
     return Vehicle(
         id=uuid5(_NAMESPACE, f"{options.seed}/vehicle/{number}"),
@@ -103,7 +103,7 @@ def _vehicle(options: SandboxOptions, zones: tuple[str, ...], number: int) -> Ve
         maker=maker,
         model=model,
         battery_wh=battery_wh,
-        charger_w=chance.choices(chargers, weights)[0],
+        charger_w=chance.choices(_HOME_CHARGERS_W, _HOME_CHARGER_WEIGHTS)[0],
         price_zone=stream(options.seed, "zone", user_number).choice(zones),
         target_pct=chance.choice((80, 80, 90, 100)),
         created=created,

@@ -22,8 +22,8 @@ _SUN = (0, 0, 0, 0, 0, 0, 0, 0.1, 0.35, 0.65, 0.9, 1, 1, 0.9, 0.65, 0.35, 0.1, 0
 _SUMMER = range(4, 10)
 _WEEKEND_FACTOR = 0.88
 _SATURDAY = 5
-_WINDY_CHANCE = 0.14
-_SUNNY_CHANCE = 0.35
+_WINDY_CHANCE = 0.06
+_SUNNY_CHANCE = 0.2
 
 
 class Prices:
@@ -64,11 +64,11 @@ class Prices:
         level = _BASE[zone] * _BY_MONTH[calendar.month - 1] * chance.gauss(1, 0.15)
         if calendar.weekday() >= _SATURDAY:
             level *= _WEEKEND_FACTOR
-        wind = chance.uniform(450, 800) if chance.random() < _WINDY_CHANCE else 0
+        wind = chance.uniform(300, 700) if chance.random() < _WINDY_CHANCE else 0
         sunny = calendar.month in _SUMMER and chance.random() < _SUNNY_CHANCE
-        sun = chance.uniform(500, 1000) if sunny else 0
+        sun = chance.uniform(300, 900) if sunny else 0
         actual = [
             round(level * shape - wind - sun * light + chance.gauss(0, 40))
             for shape, light in zip(_MORNING_AND_EVENING_PEAK, _SUN, strict=True)
         ]
-        return actual, [round(price + chance.gauss(0, 110)) for price in actual]
+        return actual, [round(price + chance.gauss(0, 150)) for price in actual]

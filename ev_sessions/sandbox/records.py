@@ -26,7 +26,7 @@ class MalformedRecordError(ValueError):
 
 
 def typed_row(body: bytes) -> Row:
-    """The record in `body`: all eighteen fields (null where it has none) and `extra`, a dict of the fields unknown to the contract.
+    """The record in `body`: all eighteen fields (null where it has none) and `extra`, a dict of the fields that are unknown.
 
     Ids are UUIDs, stamps aware and in UTC, numbers decimals rounded half even to six places.
 
@@ -56,7 +56,7 @@ def _typed(name: str, value: object) -> object:
         return None
     try:
         return _PARSERS[column.type](value)
-    except (ValueError, ArithmeticError):
+    except (TypeError, ValueError, ArithmeticError):
         raise MalformedRecordError(f"{name} is {value!r}, which is no {column.type}") from None
 
 
@@ -73,7 +73,7 @@ def _stamp(value: object) -> datetime:
 
 def _decimal(value: object) -> Decimal:
     if not isinstance(value, Decimal):
-        raise ValueError("not a number")
+        raise TypeError("not a number")
     rounded = value.quantize(_STEP)
     if abs(rounded) >= _BOUND:
         raise ValueError("too large")
@@ -82,13 +82,13 @@ def _decimal(value: object) -> Decimal:
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("not a boolean")
+        raise TypeError("not a boolean")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("not a text")
+        raise TypeError("not a text")
     return value
 
 

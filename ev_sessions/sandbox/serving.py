@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
         self.force_exit = True
         self.should_exit = True
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         self.should_exit = True
 
 
@@ -90,7 +90,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        connection = {"close": self.transport.close, "abort": self.transport.abort}
+        connection: dict[object, object] = {"close": self.transport.close, "abort": self.transport.abort}
         self.scope["extensions"] = {CONNECTION_EXTENSION: connection}
 
 

@@ -238,9 +238,7 @@ class SandboxState:
         """Break off the answers to the next requests in the middle."""
         self._order(Truncated(), times, kind, vehicle)
 
-    def hang_next(
-        self, times: int = 1, *, seconds: float, kind: str | None = Kind.SESSIONS, vehicle: UUID | None = None
-    ) -> None:
+    def hang_next(self, times: int = 1, *, seconds: float, kind: str | None = Kind.SESSIONS, vehicle: UUID | None = None) -> None:
         """Hold back the answers to the next requests for `seconds`, or until the client hangs up."""
         self._order(Delayed(seconds), times, kind, vehicle)
 

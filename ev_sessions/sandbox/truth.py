@@ -82,6 +82,8 @@ class Truth(ABC):
     org_id: UUID
     clock: datetime | None
     """Where the clock stands unless somebody sets it; None: the real clock."""
+    longest_stay: int
+    """Days that may lie between the days of plug-in and end."""
 
     @abstractmethod
     def users(self, now: datetime) -> list[Record]:
@@ -100,8 +102,8 @@ class Truth(ABC):
         """Every vehicle that there ever is."""
 
     @abstractmethod
-    def candidates(self, vehicle_id: UUID, first: int, last: int) -> Sequence[Listing]:
-        """Sessions of the vehicle by plug-in: at least all that touch the days `first`..`last` (since the epoch)."""
+    def plugged_in(self, vehicle_id: UUID, first: int, last: int) -> Sequence[Listing]:
+        """Sessions of the vehicle by plug-in: at least all that plug in on the days `first`..`last` (since the epoch)."""
 
     @abstractmethod
     def running(self, vehicle_id: UUID, now: datetime) -> bytes | None:
@@ -112,7 +114,8 @@ class Truth(ABC):
     ) -> list[Listing]:
         """Every session that the window lists sooner or later, by plug-in."""
         begin, end = first.toordinal() - EPOCH_DAY, last.toordinal() - EPOCH_DAY
-        found = self.candidates(vehicle_id, begin, end)
+        reach = 0 if session_day is SessionDay.PLUG_IN_TIME else self.longest_stay
+        found = self.plugged_in(vehicle_id, begin - reach, end)
         return [listing for listing in found if listing.within(begin, end, session_day)]
 
     def versions(
@@ -160,9 +163,7 @@ class Truth(ABC):
         for vehicle_id in self.vehicle_ids():
             yield from self.sessions(vehicle_id, first, last, now, session_day)
 
-    def totals(
-        self, first: date, last: date, now: datetime, session_day: SessionDay = SessionDay.PLUG_IN_TIME
-    ) -> Totals:
+    def totals(self, first: date, last: date, now: datetime, session_day: SessionDay = SessionDay.PLUG_IN_TIME) -> Totals:
         """The sums over the whole fleet; null counts as nothing."""
         rows = list(self.fleet_sessions(first, last, now, session_day))
         return Totals(

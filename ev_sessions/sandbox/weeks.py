@@ -1,13 +1,12 @@
 """A vehicle's sessions in one week, drawn together so that they follow one another, and apart from every other week.
 
-A week begins on Monday at noon, local time, and its last session ends by the next one's noon: that keeps weeks free of each other, so
-that any window of any vehicle can be made without what came before it.
+A week begins on Monday at noon, local time, and its last session ends by the next one's noon: that keeps weeks free of each
+other, so that any window of any vehicle can be made without what came before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from random import Random
 from uuid import uuid5
@@ -26,6 +25,11 @@ DAYS_PER_WEEK = 7
 _FIRST_MONDAY = 4
 _NOON = 12.0
 _SHORTEST_STAY_HOURS = 0.25
+_NIGHTS = (1, 2, 3)
+_NIGHT_WEIGHTS = (0.9, 0.06, 0.04)
+_AWAY_CHANCE = 0.04
+_LEAVES_EARLY_CHANCE = 0.12
+_AWAY_POWERS_W = (11_000, 22_000, 50_000)
 _TIME_ZONES = {
     "AT": "Europe/Vienna",
     "DE_LU": "Europe/Berlin",
@@ -65,9 +69,7 @@ class Weeks:
     def _exists(self, vehicle: Vehicle, session: Session) -> bool:
         if not self._first <= session.stay.plug_in // SECONDS_PER_DAY <= self._last:
             return False
-        return session.stay.plug_in >= vehicle.created and (
-            vehicle.deleted is None or session.stay.end <= vehicle.deleted
-        )
+        return session.stay.plug_in >= vehicle.created and (vehicle.deleted is None or session.stay.end <= vehicle.deleted)
 
     def _draw(self, vehicle: Vehicle, week: int, chance: Random) -> Iterator[Session]:
         monday = _FIRST_MONDAY + week * DAYS_PER_WEEK
@@ -102,7 +104,7 @@ class Weeks:
         if daytime:
             leaves = plug_in + int(chance.uniform(1.0, 6.0) * SECONDS_PER_HOUR)
         else:
-            nights = 1 + (chance.random() < 0.09) + (chance.random() < 0.06)
+            nights = chance.choices(_NIGHTS, _NIGHT_WEIGHTS)[0]
             leaves = self._at(vehicle, day + nights, chance.gauss(habit.leaves_hour, 1.0)) + chance.randrange(60)
         plug_in, leaves = max(plug_in, free_from), min(leaves, closes)
         if leaves - plug_in < _SHORTEST_STAY_HOURS * SECONDS_PER_HOUR:
@@ -110,12 +112,12 @@ class Weeks:
         return Stay(plug_in, leaves, leaves, 0, vehicle.charger_w, vehicle.price_zone)
 
     def _charge(self, vehicle: Vehicle, stay: Stay, soc: int, chance: Random) -> Session:
-        at_home = chance.random() >= 0.04
+        at_home = chance.random() >= _AWAY_CHANCE
         target = max(vehicle.target_pct * 10, soc + 20)
-        power = round(stay.power_w * chance.uniform(0.9, 1.0)) if at_home else chance.choice((11_000, 22_000, 50_000))
-        stay = replace(stay, need_wh=vehicle.battery_wh * (target - soc) // 1000, power_w=power)
-        if at_home and chance.random() < 0.12:
-            stay = replace(stay, end=stay.plug_in + int((stay.deadline - stay.plug_in) * chance.uniform(0.5, 0.95)))
+        power = round(stay.power_w * chance.uniform(0.9, 1.0)) if at_home else chance.choice(_AWAY_POWERS_W)
+        stay = stay._replace(need_wh=vehicle.battery_wh * (target - soc) // 1000, power_w=power)
+        if at_home and chance.random() < _LEAVES_EARLY_CHANCE:
+            stay = stay._replace(end=stay.plug_in + int((stay.deadline - stay.plug_in) * chance.uniform(0.5, 0.95)))
         charge = steer(stay, self._prices) if at_home else charge_at_once(stay, self._prices)
         return Session(
             id=uuid5(vehicle.id, str(stay.plug_in)),
