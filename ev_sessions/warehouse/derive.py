@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from importlib.resources import files
 
 import duckdb
 
@@ -18,20 +17,19 @@ from ev_sessions.days import DayRange
 from ev_sessions.settings import ReportDate
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
-    ANALYTICS_TABLES,
     DAILY_ENERGY,
     DAILY_SAVINGS,
     FLEET_DAILY,
     Table,
 )
-from ev_sessions.warehouse.scripts import transaction
+from ev_sessions.warehouse.scripts import read_script, run_script, run_sql, transaction
 
-_GROUPS_PER_VEHICLE = {
+_PER_VEHICLE = {
     "grain": ", ".join(DAILY_ENERGY.key),
     "rows": "analytics.sessions SEMI JOIN asked_days USING (session_day)",
 }
 # The left join gives a day without sessions its row.
-_GROUPS_PER_DAY = {
+_PER_DAY = {
     "grain": "session_day",
     "rows": "asked_days LEFT JOIN analytics.sessions USING (session_day)",
 }
@@ -97,38 +95,22 @@ def derive(
         "derived_at": derived_at,
     }
     with transaction(connection):
-        _run(connection, _model("ratio"), values)
-        _run(connection, "CREATE OR REPLACE TEMP TABLE asked_days AS " + _model("asked_days"), values)
-        for table in ANALYTICS_TABLES:
-            _run(connection, f"DELETE FROM {table.full_name} WHERE session_day IN (SELECT session_day FROM asked_days)", values)
-        _insert(connection, ANALYTICS_SESSIONS, _model("sessions"), values)
-        _insert(connection, DAILY_ENERGY, _model("energy", **_GROUPS_PER_VEHICLE), values)
-        _insert(connection, DAILY_SAVINGS, _model("savings", **_GROUPS_PER_VEHICLE), values)
+        run_script(connection, "models/ratio.sql", values)
+        _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
+        _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql"), values)
+        _replace(connection, DAILY_ENERGY, read_script("models/energy.sql", **_PER_VEHICLE), values)
+        _replace(connection, DAILY_SAVINGS, read_script("models/savings.sql", **_PER_VEHICLE), values)
         for name in ("coverage", "quarantined", "energy", "savings", "spread"):
-            _run(connection, f"CREATE OR REPLACE TEMP TABLE {name} AS {_model(name, **_GROUPS_PER_DAY)}", values)
-        _insert(connection, FLEET_DAILY, _model("fleet_daily"), values)
-        _run(connection, "DELETE FROM raw.touched_days", values)
-        figures = connection.execute(_model("day_figures")).fetchall()
-    return DeriveReport(tuple(DayFigures(*row) for row in figures))
+            _keep(connection, name, read_script(f"models/{name}.sql", **_PER_DAY), values)
+        _replace(connection, FLEET_DAILY, read_script("models/fleet_daily.sql"), values)
+        connection.execute("DELETE FROM raw.touched_days")
+        rows = run_sql(connection, read_script("models/day_figures.sql")).fetchall()
+    return DeriveReport(tuple(DayFigures(*row) for row in rows))
 
 
-def _model(name: str, **parts: str) -> str:
-    text = files("ev_sessions.warehouse").joinpath(f"models/{name}.sql").read_text(encoding="utf-8")
-    for part, sql in parts.items():
-        text = text.replace(f"{{{part}}}", sql)
-    return text
+def _keep(connection: duckdb.DuckDBPyConnection, name: str, query: str, values: Mapping[str, object]) -> None:
+    run_sql(connection, f"CREATE OR REPLACE TEMP TABLE {name} AS {query}", values)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: Table, model: str, values: Mapping[str, object]) -> None:
-    # In the order of the days, so that a later look at a few days need not scan the rest.
-    _run(
-        connection,
-        f"INSERT INTO {table.full_name} BY NAME "
-        f"SELECT *, $derived_at AS derived_at, $run_id AS derived_by_run_id FROM (\n{model}) ORDER BY session_day",
-        values,
-    )
-
-
-def _run(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, object]) -> None:
-    (statement,) = duckdb.extract_statements(sql)
-    connection.execute(statement, {name: values[name] for name in statement.named_parameters})
+def _replace(connection: duckdb.DuckDBPyConnection, table: Table, model: str, values: Mapping[str, object]) -> None:
+    run_sql(connection, read_script("models/replace.sql", table=table.full_name, model=model), values)

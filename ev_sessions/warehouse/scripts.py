@@ -20,11 +20,26 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
-def run_script(connection: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, object]) -> None:
-    """Run the statements of `name` (a path below this package) one after the other.
+def read_script(name: str, **parts: str) -> str:
+    """The text of `name` (a path below this package), each `{part}` in it replaced by the SQL given for it."""
+    text = files("ev_sessions.warehouse").joinpath(name).read_text(encoding="utf-8")
+    for part, sql in parts.items():
+        text = text.replace(f"{{{part}}}", sql)
+    return text
+
+
+def run_sql(
+    connection: duckdb.DuckDBPyConnection, text: str, values: Mapping[str, object] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Run the statements of `text` one after the other and give back the connection, for the last one's rows.
 
     A statement takes from `values` the parameters that it names, written `$name`.
     """
-    text = files("ev_sessions.warehouse").joinpath(name).read_text(encoding="utf-8")
     for statement in duckdb.extract_statements(text):
-        connection.execute(statement, {parameter: values[parameter] for parameter in statement.named_parameters})
+        connection.execute(statement, {parameter: (values or {})[parameter] for parameter in statement.named_parameters})
+    return connection
+
+
+def run_script(connection: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, object]) -> None:
+    """Run the statements of the file `name`: `run_sql` of `read_script`."""
+    run_sql(connection, read_script(name), values)
