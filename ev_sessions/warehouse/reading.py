@@ -1,0 +1,157 @@
+"""What notebooks get: the derived tables, and any query, as pandas frames with right dtypes. Nothing here writes.
+
+Without `with`, every call opens the database, reads and closes it, so that a forgotten notebook never keeps the nightly run
+waiting. Inside `with`, one connection is held: all calls see the same state, and writers wait until it ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from ev_sessions.days import DayRange, parse_day
+from ev_sessions.errors import PermanentError
+from ev_sessions.settings import Settings
+from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, Table
+from ev_sessions.warehouse.connection import Database
+
+Parameters = Sequence[object] | Mapping[str, object]
+
+_READ_ONLY = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+# Nullable types, so that an unknown number stays a number column. What is not named here becomes what Arrow makes of it.
+_DTYPES: Mapping[pa.DataType, Any] = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.string(): pd.StringDtype(),
+}
+
+
+class NotAQuery(PermanentError, ValueError):
+    """A statement that does something else than read, or several statements."""
+
+
+def open_data(path: Path | str | None = None) -> Data:
+    """Open the database at `path` for reading; None: the one that the environment's settings name.
+
+    The result can be used as it is, or in a `with` statement (see `Data`).
+
+    Raises:
+        EvSessionsError: there is no database, it is not ours, or somebody else holds it; the message says what to do.
+    """
+    database = _configured_database() if path is None else Database(Path(path))
+    with database.reading():
+        return Data(database)
+
+
+class Data:
+    """A database, read only, whose tables and queries come as pandas frames.
+
+    Their dtypes:
+
+    - ids, texts and JSON: `string`; whole numbers: `Int64`; booleans: `boolean`, each with `<NA>` for null;
+    - decimals (money, energy, hours) and ratios: `float64` with NaN for null; `frame.attrs["decimal_columns"]` lists the
+      columns that were exact decimals in the database. Where the last digit counts, add up in `sql`: DuckDB does it exactly;
+    - stamps: `datetime64[us, UTC]`; days: `datetime64[s]` at midnight, without a zone;
+    - counts by name, as `fleet_daily.sessions_by_outcome`: a dict per row.
+
+    What the columns mean stands in the data dictionary.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._held = ExitStack()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Self:
+        self._connection = self._held.enter_context(self._database.reading())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._connection = None
+        self._held.close()
+
+    def sessions(self, first: date | str, last: date | str) -> pd.DataFrame:
+        """`analytics.sessions`: one row per session of the session days `first` to `last` (YYYY-MM-DD, both included)."""
+        return self._days_of(ANALYTICS_SESSIONS, first, last)
+
+    def daily_energy(self, first: date | str, last: date | str) -> pd.DataFrame:
+        """`analytics.daily_energy`: a row per session day, report date and vehicle, of the session days `first` to `last`."""
+        return self._days_of(DAILY_ENERGY, first, last)
+
+    def daily_savings(self, first: date | str, last: date | str) -> pd.DataFrame:
+        """`analytics.daily_savings`: a row per session day, report date and vehicle, of the session days `first` to `last`."""
+        return self._days_of(DAILY_SAVINGS, first, last)
+
+    def fleet_daily(self, first: date | str, last: date | str) -> pd.DataFrame:
+        """`analytics.fleet_daily`: one row per session day from `first` to `last` that has been derived."""
+        return self._days_of(FLEET_DAILY, first, last)
+
+    def sql(self, query: str, parameters: Parameters | None = None) -> pd.DataFrame:
+        """The rows of one query in DuckDB's SQL; `parameters` fill its `?` or `$name`.
+
+        Raises:
+            NotAQuery: it does something else than read.
+            duckdb.Error: DuckDB does not understand it.
+        """
+        with self._reading() as connection:
+            statements = duckdb.extract_statements(query)
+            if len(statements) != 1 or statements[0].type not in _READ_ONLY:
+                raise NotAQuery("sql() takes one statement that reads, such as SELECT; open the file with duckdb for others")
+            return _frame(connection.execute(statements[0], parameters).to_arrow_table())
+
+    def _days_of(self, table: Table, first: date | str, last: date | str) -> pd.DataFrame:
+        days = DayRange(_day(first), _day(last))
+        order = ", ".join(dict.fromkeys(("session_day", *table.key)))
+        return self.sql(
+            f"FROM {table.full_name} WHERE session_day BETWEEN $first AND $last ORDER BY {order}",
+            {"first": days.first, "last": days.last},
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if self._connection is not None:
+            yield self._connection
+            return
+        with self._database.reading() as connection:
+            yield connection
+
+
+def _configured_database() -> Database:
+    settings = Settings.from_env(os.environ)
+    return Database(settings.database_path, lock_timeout_seconds=settings.lock_timeout_seconds)
+
+
+def _day(day: date | str) -> date:
+    if isinstance(day, str):
+        return parse_day(day)
+    return day.date() if isinstance(day, datetime) else day
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    fractions = [field.name for field in table.schema if pa.types.is_decimal(field.type) and field.type.scale > 0]
+    table = table.cast(pa.schema([field.with_type(_storable(field.type)) for field in table.schema]))
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_DTYPES.get, maps_as_pydicts="strict", date_as_object=False)
+    dates = [field.name for field in table.schema if pa.types.is_date(field.type)]
+    frame = frame.astype(dict.fromkeys(dates, "datetime64[s]"))
+    frame.attrs["decimal_columns"] = fractions
+    return frame
+
+
+def _storable(kind: pa.DataType) -> pa.DataType:
+    """Decimals as floats, but those without a fraction as integers: DuckDB sums integers into such."""
+    if not pa.types.is_decimal(kind):
+        return kind
+    return pa.float64() if kind.scale > 0 else pa.int64()
