@@ -206,7 +206,7 @@ RAW_SESSION_VERSIONS = Table(
     "raw",
     "session_versions",
     "Former versions of sessions, and the last version of sessions that the API no longer lists. Never deleted.",
-    ("electric_vehicle_id", "id", "replaced_at"),
+    ("electric_vehicle_id", "id", "fetched_at"),
     (
         *RAW_SESSIONS.columns,
         Column("replaced_at", STAMP, "When the read that ended this version began", required=True),

@@ -1,0 +1,162 @@
+"""Lands staged answers: one transaction after which the raw tables say what the newest answers say, whatever their order.
+
+What is done stands in `sql/landing/`, step by step. The rule under all of it: a session is where its newest sighting saw it,
+unless an answer read later covers that day and no longer lists it. So answers may land late, twice, or in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ev_sessions.errors import PermanentError
+from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
+from ev_sessions.warehouse.scripts import run_script, transaction
+
+# Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records.
+_MOST_OUTSIDE = 0.01
+_VEHICLES_THAT_PROVE_IT = 2
+
+
+class WrongSessionDay(PermanentError):
+    """The API does not list sessions under the days that the setting SESSION_DAY says."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """How a session day stands after a landing: the whole day, not only the vehicles that landed.
+
+    `vehicles_read` and `vehicles_failed` count vehicles by their latest read of the day (held ones count as failed). Sums
+    are None where no row has a value. `changed_rows` and `vanished_rows` are this landing's; `quarantined` counts the records
+    under quarantine whose window includes the day.
+    """
+
+    day: date
+    rows: int
+    vehicles_read: int
+    vehicles_failed: int
+    energy_kwh: Decimal | None
+    cost_eur: Decimal | None
+    savings_eur: Decimal | None
+    changed_rows: int
+    vanished_rows: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class LandingReport:
+    """What a landing did.
+
+    `days` has the figures of every day of the windows landed, in order; `touched_days` those to be derived again, which may
+    lie outside the windows. `landed_rows` counts rows that stand as these answers have them, new, restated or the same;
+    `vanished` those that are no longer listed; `moved` those that changed their day; `quarantined` the records put under
+    quarantine; `stale_reads` the answers whose every day had been read later already.
+    """
+
+    days: dict[date, DayFigures] = field(default_factory=dict)
+    touched_days: list[date] = field(default_factory=list)
+    landed_rows: int = 0
+    restated: int = 0
+    vanished: int = 0
+    moved: int = 0
+    quarantined: int = 0
+    held_vehicles: int = 0
+    stale_reads: int = 0
+
+
+def land(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[Path],
+    *,
+    run_id: str,
+    landed_at: datetime,
+    zones: Mapping[str, str],
+    default_time_zone: str,
+    hold_share: float,
+) -> LandingReport:
+    """Land the part folders `parts` (see `ev_sessions.stage.parts`) in one transaction, or nothing of them.
+
+    Args:
+        connection: From `Database.writing`.
+        parts: Folders of staged answers; they are read, not removed.
+        run_id: The run, written beside every row.
+        landed_at: The present instant (aware).
+        zones: The IANA time zone of every price zone; stamped on a session when it first lands.
+        default_time_zone: The one where the vehicle's price zone is unknown.
+        hold_share: A read in which a vehicle loses a greater share of its rows is held until a later one says the same.
+
+    Raises:
+        WrongSessionDay: too many rows fall outside the windows asked for (rule 29); nothing is written.
+    """
+    values: dict[str, object] = {
+        "reads": _files(parts, READS_FILE),
+        "sessions": _files(parts, SESSIONS_FILE),
+        "rejected": _files(parts, REJECTED_FILE),
+        "run_id": run_id,
+        "landed_at": landed_at,
+        "price_zones": list(zones.keys()),
+        "time_zones": list(zones.values()),
+        "default_time_zone": default_time_zone,
+        "hold_share": hold_share,
+    }
+    if not parts:
+        return LandingReport()
+    with transaction(connection):
+        run_script(connection, "sql/landing/1_staged.sql", values)
+        extent = _extent(connection)
+        if extent is None:
+            return LandingReport()
+        _require_days_that_fit(connection)
+        for step in ("2_hold", "3_decide", "4_sessions", "5_quarantine", "6_ledger", "7_report"):
+            run_script(connection, f"sql/landing/{step}.sql", values | extent)
+        return _report(connection)
+
+
+def _files(parts: Sequence[Path], name: str) -> list[str]:
+    return [escape(str(part / name)) for part in parts]
+
+
+def _extent(connection: duckdb.DuckDBPyConnection) -> dict[str, object] | None:
+    """The days and the earliest time of the staged reads, by which the large tables are narrowed; None: there are no reads."""
+    first, last, earliest = _row(connection, "SELECT min(first_day), max(last_day), min(fetched_at) FROM staged_reads")
+    return None if first is None else {"first_day": first, "last_day": last, "earliest_read": earliest}
+
+
+def _require_days_that_fit(connection: duckdb.DuckDBPyConnection) -> None:
+    rows, outside, vehicles = _row(
+        connection,
+        """
+        SELECT
+            (SELECT count(*) FROM sightings) + (SELECT count(*) FROM rejections),
+            count(*),
+            count(DISTINCT electric_vehicle_id)
+        FROM rejections
+        WHERE len(list_filter(reasons, lambda reason: reason LIKE 'within_window:%')) > 0
+        """,
+    )
+    if vehicles >= _VEHICLES_THAT_PROVE_IT and outside > _MOST_OUTSIDE * rows:
+        raise WrongSessionDay(
+            f"{outside} of {rows} sessions, of {vehicles} vehicles, fall outside the days asked for, so nothing was landed: "
+            "run `ev-sessions doctor --probe` and set EV_SESSIONS_SESSION_DAY to what it prints"
+        )
+
+
+def _report(connection: duckdb.DuckDBPyConnection) -> LandingReport:
+    figures = [DayFigures(*row) for row in connection.execute("FROM day_figures").fetchall()]
+    touched = connection.execute("FROM touched ORDER BY session_day").fetchall()
+    return LandingReport(
+        {day.day: day for day in figures},
+        [day for (day,) in touched],
+        *_row(connection, "FROM landing_counts"),
+    )
+
+
+def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    return connection.execute(query).fetchall()[0]

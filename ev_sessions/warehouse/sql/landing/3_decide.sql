@@ -1,0 +1,119 @@
+-- What becomes of every row. A session is where its newest sighting saw it, unless a newer read of that day no longer lists it.
+-- This rule knows nothing of the order of landing: what an answer says counts from when it was read.
+
+CREATE OR REPLACE TEMP TABLE newest AS
+SELECT DISTINCT ON (electric_vehicle_id, id) sighting.*
+FROM sightings AS sighting
+SEMI JOIN landing_reads USING (electric_vehicle_id, fetched_at)
+ORDER BY electric_vehicle_id, id, fetched_at DESC, session_day, content_hash;
+
+CREATE OR REPLACE TEMP TABLE landing_rejections AS
+SELECT DISTINCT ON (electric_vehicle_id, record_key) rejection.*
+FROM rejections AS rejection
+SEMI JOIN landing_reads USING (electric_vehicle_id, fetched_at)
+ORDER BY electric_vehicle_id, record_key, fetched_at DESC;
+
+-- Ids whose rows this landing can concern, wherever they stand and under whichever vehicle.
+CREATE OR REPLACE TEMP TABLE concerned AS
+SELECT id FROM newest
+UNION
+SELECT session_id FROM landing_rejections WHERE session_id IS NOT NULL
+UNION
+SELECT try_cast(record_key AS UUID)
+FROM raw.quarantine
+SEMI JOIN landing_reads USING (electric_vehicle_id)
+WHERE try_cast(record_key AS UUID) IS NOT NULL;
+
+-- The one pass over the whole table.
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT
+    electric_vehicle_id, id, user_id, session_day, fetched_at, content_hash, version, first_seen_at, price_zone, time_zone
+FROM raw.sessions
+SEMI JOIN concerned USING (id);
+
+CREATE OR REPLACE TEMP TABLE departed AS
+SELECT
+    electric_vehicle_id,
+    id,
+    max(fetched_at) AS fetched_at,
+    max(version) AS version,
+    min(first_seen_at) AS first_seen_at,
+    arg_max_null(price_zone, fetched_at) AS price_zone,
+    arg_max(time_zone, fetched_at) AS time_zone
+FROM raw.session_versions
+SEMI JOIN concerned USING (id)
+GROUP BY electric_vehicle_id, id;
+
+-- Landed reads that may be newer than a staged one.
+CREATE OR REPLACE TEMP TABLE later_reads AS
+SELECT electric_vehicle_id, first_day, last_day, fetched_at
+FROM raw.fetches
+WHERE outcome IN ('complete', 'count_mismatch') AND fetched_at >= $earliest_read
+UNION
+SELECT electric_vehicle_id, first_day, last_day, fetched_at
+FROM landing_reads;
+
+CREATE OR REPLACE TEMP TABLE overtaken AS
+SELECT newest.electric_vehicle_id, newest.id, min(later.fetched_at) AS superseded_at
+FROM newest
+JOIN later_reads AS later
+    ON later.electric_vehicle_id = newest.electric_vehicle_id
+    AND newest.session_day BETWEEN later.first_day AND later.last_day
+    AND newest.fetched_at < later.fetched_at
+GROUP BY ALL;
+
+-- Sightings that say something new: where the row goes, and what it takes over from the one before it.
+CREATE OR REPLACE TEMP TABLE fresh AS
+SELECT
+    newest.*,
+    overtaken.superseded_at,
+    standing.id IS NOT NULL AS stood,
+    standing.session_day AS former_day,
+    standing.user_id AS former_user_id,
+    stood AND standing.content_hash <> newest.content_hash AS restated,
+    CASE
+        WHEN stood THEN standing.version + restated::BIGINT
+        ELSE coalesce(departed.version, 0) + 1
+    END AS version,
+    least(newest.fetched_at, standing.first_seen_at, departed.first_seen_at) AS first_seen_at,
+    CASE
+        WHEN stood THEN standing.price_zone
+        WHEN departed.id IS NOT NULL THEN departed.price_zone
+        ELSE vehicle.price_zone
+    END AS price_zone,
+    coalesce(standing.time_zone, departed.time_zone, zone.time_zone, $default_time_zone) AS time_zone
+FROM newest
+LEFT JOIN standing USING (electric_vehicle_id, id)
+LEFT JOIN departed USING (electric_vehicle_id, id)
+LEFT JOIN overtaken USING (electric_vehicle_id, id)
+LEFT JOIN raw.vehicles AS vehicle USING (electric_vehicle_id)
+LEFT JOIN (SELECT unnest($price_zones::VARCHAR[]) AS price_zone, unnest($time_zones::VARCHAR[]) AS time_zone) AS zone
+    ON zone.price_zone = vehicle.price_zone
+WHERE newest.fetched_at > coalesce(greatest(standing.fetched_at, departed.fetched_at), '-infinity'::TIMESTAMPTZ);
+
+CREATE OR REPLACE TEMP TABLE ended AS
+SELECT
+    electric_vehicle_id,
+    id,
+    session_day,
+    min(read_at) AS replaced_at,
+    CASE WHEN bool_or(rejected) THEN 'quarantined' ELSE 'vanished' END AS end_reason
+FROM exposed
+SEMI JOIN landing_reads AS read
+    ON read.electric_vehicle_id = exposed.electric_vehicle_id
+    AND read.first_day = exposed.first_day
+    AND read.last_day = exposed.last_day
+    AND read.fetched_at = exposed.read_at
+ANTI JOIN fresh
+    ON fresh.electric_vehicle_id = exposed.electric_vehicle_id
+    AND fresh.id = exposed.id
+GROUP BY ALL
+UNION ALL
+SELECT electric_vehicle_id, id, former_day, fetched_at, 'restated'
+FROM fresh
+WHERE restated;
+
+CREATE OR REPLACE TEMP TABLE leaving AS
+SELECT electric_vehicle_id, id, session_day FROM ended
+UNION
+SELECT electric_vehicle_id, id, former_day FROM fresh WHERE stood;

@@ -1,0 +1,65 @@
+-- What was read, and which days have to be derived again.
+
+INSERT INTO raw.fetches BY NAME
+SELECT
+    read.* EXCLUDE (in_ledger, landable) REPLACE (if(held.fetched_at IS NULL, read.outcome, 'held') AS outcome),
+    $landed_at AS landed_at,
+    $run_id AS run_id
+FROM staged_reads AS read
+LEFT JOIN held_reads AS held USING (electric_vehicle_id, first_day, last_day, fetched_at)
+WHERE NOT in_ledger;
+
+-- Of the good reads of one window the latest says all; of the answers that a vehicle is gone, too. Failures stay.
+DELETE FROM raw.fetches AS read
+USING (
+    SELECT
+        electric_vehicle_id, first_day, last_day, outcome = 'gone' AS gone, max(fetched_at) AS latest
+    FROM raw.fetches
+    SEMI JOIN staged_reads USING (electric_vehicle_id, first_day, last_day)
+    WHERE outcome IN ('complete', 'count_mismatch', 'gone')
+    GROUP BY ALL
+) AS kept
+WHERE read.electric_vehicle_id = kept.electric_vehicle_id
+    AND read.first_day = kept.first_day
+    AND read.last_day = kept.last_day
+    AND read.fetched_at < kept.latest
+    AND read.outcome IN ('complete', 'count_mismatch', 'gone')
+    AND (read.outcome = 'gone') = kept.gone;
+
+CREATE OR REPLACE TEMP TABLE touched AS
+SELECT session_day FROM ended
+UNION
+SELECT session_day
+FROM fresh
+WHERE superseded_at IS NULL
+    AND (NOT stood OR restated OR former_day <> session_day OR former_user_id <> user_id)
+UNION
+SELECT former_day
+FROM fresh
+WHERE stood AND (superseded_at IS NOT NULL OR former_day <> session_day)
+UNION
+-- Rows that stand as they did, but are now kept out of what is derived, or no longer.
+SELECT present.session_day
+FROM (
+    SELECT electric_vehicle_id, id, session_day FROM standing ANTI JOIN leaving USING (electric_vehicle_id, id)
+    UNION ALL
+    SELECT electric_vehicle_id, id, session_day FROM fresh WHERE superseded_at IS NULL
+) AS present
+JOIN (
+    SELECT electric_vehicle_id, id
+    FROM (
+        SELECT electric_vehicle_id, id FROM quarantined_before
+        UNION ALL
+        SELECT electric_vehicle_id, try_cast(record_key AS UUID)
+        FROM raw.quarantine
+        SEMI JOIN concerned ON concerned.id = try_cast(record_key AS UUID)
+    )
+    GROUP BY ALL
+    HAVING count(*) = 1
+) AS changed USING (electric_vehicle_id, id);
+
+DELETE FROM raw.touched_days WHERE session_day IN (FROM touched);
+
+INSERT INTO raw.touched_days BY NAME
+SELECT session_day, $landed_at AS touched_at, $run_id AS run_id
+FROM touched;

@@ -1,0 +1,87 @@
+-- What the landing did, and how the days of its windows stand after it.
+
+CREATE OR REPLACE TEMP TABLE landing_counts AS
+SELECT
+    (SELECT count(*) FROM fresh WHERE superseded_at IS NULL) AS landed_rows,
+    (SELECT count(*) FROM fresh WHERE superseded_at IS NULL AND restated) AS restated,
+    (SELECT count(*) FROM ended WHERE end_reason <> 'restated') AS vanished,
+    (SELECT count(*) FROM fresh WHERE superseded_at IS NULL AND former_day <> session_day) AS moved,
+    (SELECT count(*) FROM entering) AS quarantined,
+    (SELECT count(DISTINCT electric_vehicle_id) FROM held_reads) AS held_vehicles,
+    (
+        -- Good answers that say nothing about any day, since every one of them was read later already.
+        SELECT count(*)
+        FROM (
+            SELECT read.electric_vehicle_id, read.first_day, read.last_day, read.fetched_at
+            FROM (
+                SELECT *, unnest(generate_series(first_day, last_day, INTERVAL 1 DAY))::DATE AS day
+                FROM staged_reads
+                WHERE outcome IN ('complete', 'count_mismatch')
+            ) AS read
+            LEFT JOIN later_reads AS later
+                ON later.electric_vehicle_id = read.electric_vehicle_id
+                AND read.day BETWEEN later.first_day AND later.last_day
+                AND (later.fetched_at > read.fetched_at OR (read.in_ledger AND later.fetched_at = read.fetched_at))
+            GROUP BY ALL
+            HAVING count(DISTINCT read.day) FILTER (later.fetched_at IS NOT NULL) = read.last_day - read.first_day + 1
+        )
+    ) AS stale_reads;
+
+CREATE OR REPLACE TEMP TABLE day_figures AS
+WITH days AS (
+    SELECT DISTINCT unnest(generate_series(first_day, last_day, INTERVAL 1 DAY))::DATE AS day
+    FROM staged_reads
+), totals AS (
+    SELECT
+        session_day AS day,
+        count(*) AS rows,
+        sum(energy_charged_kwh) AS energy_kwh,
+        sum(actual_cost_eur) AS cost_eur,
+        sum(actual_savings_eur) AS savings_eur
+    FROM raw.sessions
+    WHERE session_day BETWEEN $first_day AND $last_day
+    GROUP BY session_day
+), latest_reads AS (
+    SELECT day, electric_vehicle_id, arg_max(outcome, fetched_at) AS outcome
+    FROM days
+    JOIN raw.fetches ON day BETWEEN first_day AND last_day
+    WHERE first_day <= $last_day AND last_day >= $first_day
+    GROUP BY day, electric_vehicle_id
+), vehicles AS (
+    SELECT
+        day,
+        count(*) FILTER (outcome IN ('complete', 'count_mismatch', 'gone')) AS vehicles_read,
+        count(*) FILTER (outcome IN ('failed', 'held')) AS vehicles_failed
+    FROM latest_reads
+    GROUP BY day
+), changes AS (
+    SELECT day, sum(changed)::BIGINT AS changed_rows, sum(vanished)::BIGINT AS vanished_rows
+    FROM (
+        SELECT session_day AS day, 1 AS changed, 0 AS vanished FROM fresh WHERE superseded_at IS NULL AND restated
+        UNION ALL
+        SELECT session_day, 0, 1 FROM ended WHERE end_reason <> 'restated'
+    )
+    GROUP BY day
+), quarantine AS (
+    SELECT day, count(*) AS quarantined
+    FROM days
+    JOIN raw.quarantine ON day BETWEEN first_day AND last_day
+    GROUP BY day
+)
+SELECT
+    day,
+    coalesce(rows, 0) AS rows,
+    coalesce(vehicles_read, 0) AS vehicles_read,
+    coalesce(vehicles_failed, 0) AS vehicles_failed,
+    energy_kwh,
+    cost_eur,
+    savings_eur,
+    coalesce(changed_rows, 0) AS changed_rows,
+    coalesce(vanished_rows, 0) AS vanished_rows,
+    coalesce(quarantined, 0) AS quarantined
+FROM days
+LEFT JOIN totals USING (day)
+LEFT JOIN vehicles USING (day)
+LEFT JOIN changes USING (day)
+LEFT JOIN quarantine USING (day)
+ORDER BY day;
