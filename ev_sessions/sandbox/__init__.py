@@ -16,6 +16,7 @@ from ev_sessions.sandbox.faults import Kind, Quirks
 from ev_sessions.sandbox.fleet import SimulatedFleet
 from ev_sessions.sandbox.options import Order, SandboxOptionError, SandboxOptions
 from ev_sessions.sandbox.records import MalformedRecordError, Row, typed_row
+from ev_sessions.sandbox.replay import Recording, ReplayFileError
 from ev_sessions.sandbox.serving import PortTakenError, serve_forever, serving
 from ev_sessions.sandbox.truth import Totals, Truth
 
@@ -26,6 +27,8 @@ __all__ = [
     "Order",
     "PortTakenError",
     "Quirks",
+    "Recording",
+    "ReplayFileError",
     "Row",
     "Sandbox",
     "SandboxOptionError",
