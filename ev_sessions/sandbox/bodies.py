@@ -120,7 +120,7 @@ def broken_body(session_id: UUID, plug_in: int, breakage: Breakage) -> bytes:
 def restated(session: Session, chance: Random) -> Session:
     """The session with its cost corrected against the same counterfactual, and now and then its energy too."""
     charge = session.charge
-    shift = round(charge.cost * chance.uniform(-0.05, 0.05)) + chance.choice((-1, 1))
+    shift = chance.choice((-1, 1)) * (1 + round(abs(charge.cost) * chance.uniform(0, 0.05)))
     energy = charge.energy_wh + (charge.energy_wh // 100 if chance.random() < _ENERGY_RESTATED_CHANCE else 0)
     charge = charge._replace(energy_wh=energy, cost=charge.cost + shift, savings=charge.savings - shift)
     return session._replace(charge=charge)

@@ -1,10 +1,10 @@
 """Recorded sessions as a `Truth`: a CSV (also gzipped) or NDJSON file under the API's field names.
 
 A record needs the columns org_id, user_id and electric_vehicle_id beside the session's own; users and vehicles are made
-from them. Records are served as they stand, bad ones too: a CSV cell keeps the text of its number, an empty one is null, True and False
-are booleans. Columns that the contract does not know are served as well, so that an unknown field can be followed through a
-pipeline; those whose name begins with an underscore are notes on the record and are left out. A record that occurs twice is
-served once. The real days are kept; the clock stands a day after the last session's end.
+from them. Records are served as they stand, bad ones too: a CSV cell keeps the text of its number, an empty one is null,
+True and False are booleans. Columns that the contract does not know are served as well, so that an unknown field can be
+followed through a pipeline; those whose name begins with an underscore are notes on the record and are left out. A record
+that occurs twice is served once. The real days are kept; the clock stands a day after the last session's end.
 """
 
 from __future__ import annotations

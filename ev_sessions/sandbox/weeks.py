@@ -24,7 +24,12 @@ DAYS_PER_WEEK = 7
 # 1970-01-01 was a Thursday; day 4 since the epoch is the first Monday.
 _FIRST_MONDAY = 4
 _NOON = 12.0
+# So that a session plugs in on the same day by UTC as by the local clock, in every zone.
+_EARLIEST_ARRIVAL = 5.0
+_LATEST_ARRIVAL = 23.4
 _SHORTEST_STAY_HOURS = 0.25
+_SECONDS_PER_MINUTE = 60
+_ON_THE_ROAD_SECONDS = 900
 _NIGHTS = (1, 2, 3)
 _NIGHT_WEIGHTS = (0.9, 0.06, 0.04)
 _AWAY_CHANCE = 0.04
@@ -74,7 +79,7 @@ class Weeks:
     def _draw(self, vehicle: Vehicle, week: int, chance: Random) -> Iterator[Session]:
         monday = _FIRST_MONDAY + week * DAYS_PER_WEEK
         closes = self._at(vehicle, monday + DAYS_PER_WEEK, _NOON)
-        free_from, soc = self._at(vehicle, monday, _NOON), chance.randint(300, 700)
+        free_from, soc = self._at(vehicle, monday, _NOON) + _ON_THE_ROAD_SECONDS, chance.randint(300, 700)
         for weekday in range(DAYS_PER_WEEK):
             if chance.random() >= vehicle.habit.plug_in_chance[weekday]:
                 continue
@@ -83,7 +88,7 @@ class Weeks:
                 continue
             session = self._charge(vehicle, stay, soc, chance)
             yield session
-            free_from = session.stay.end + 900
+            free_from = session.stay.end + _ON_THE_ROAD_SECONDS
             soc = max(80, session.final_soc - chance.randint(60, 420))
 
     def _at(self, vehicle: Vehicle, day: int, hour: float) -> int:
@@ -100,14 +105,17 @@ class Weeks:
         habit = vehicle.habit
         daytime = chance.random() < habit.daytime_chance
         arrival = chance.gauss(11.0, 2.0) if daytime else chance.gauss(habit.arrival_hour, habit.arrival_spread)
-        plug_in = self._at(vehicle, day, min(max(arrival, 5.0), 23.4)) + chance.randrange(60)
+        plug_in = self._at(vehicle, day, min(max(arrival, _EARLIEST_ARRIVAL), _LATEST_ARRIVAL)) + chance.randrange(
+            _SECONDS_PER_MINUTE
+        )
         if daytime:
             leaves = plug_in + int(chance.uniform(1.0, 6.0) * SECONDS_PER_HOUR)
         else:
             nights = chance.choices(_NIGHTS, _NIGHT_WEIGHTS)[0]
-            leaves = self._at(vehicle, day + nights, chance.gauss(habit.leaves_hour, 1.0)) + chance.randrange(60)
+            leaves = self._at(vehicle, day + nights, chance.gauss(habit.leaves_hour, 1.0)) + chance.randrange(_SECONDS_PER_MINUTE)
         plug_in, leaves = max(plug_in, free_from), min(leaves, closes)
-        if leaves - plug_in < _SHORTEST_STAY_HOURS * SECONDS_PER_HOUR:
+        day_is_over = plug_in >= self._at(vehicle, day, _LATEST_ARRIVAL) + _SECONDS_PER_MINUTE
+        if day_is_over or leaves - plug_in < _SHORTEST_STAY_HOURS * SECONDS_PER_HOUR:
             return None
         return Stay(plug_in, leaves, leaves, 0, vehicle.charger_w, vehicle.price_zone)
 
