@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from ev_sessions.assets.derived import derived_assets
 from ev_sessions.assets.fleet import fleet_assets
 from ev_sessions.assets.graph import Graph
 from ev_sessions.assets.raw_sessions import ProgressReport, raw_sessions_asset
-from ev_sessions.automation.refresh import daily_refresh_schedule, refresh_job
+from ev_sessions.automation.refresh import daily_refresh_schedule
 from ev_sessions.checks.sessions import session_checks
 from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.settings import Settings
@@ -35,18 +36,15 @@ def build_defs(
     """
     environ = os.environ if environ is None else environ
     settings = Settings.from_env(environ)
-    graph = Graph.daily(
-        first_day=settings.first_day, days_per_run=settings.max_partitions_per_run, key_prefix=tuple(key_prefix)
-    )
-    users_and_vehicles = fleet_assets(graph)
-    raw_sessions = raw_sessions_asset(graph, deps=users_and_vehicles)
-    assets = [*users_and_vehicles, raw_sessions, derived_assets(graph)]
-    job = refresh_job(graph, assets)
+    graph = Graph.daily(first_day=settings.first_day, days_per_run=settings.max_partitions_per_run, key_prefix=tuple(key_prefix))
+    with warnings.catch_warnings():
+        # Backfill policies are in beta and chosen knowingly: nobody who runs a backfill needs to hear of it.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = _assets(graph)
     return dg.Definitions(
         assets=assets,
-        asset_checks=[session_checks(graph)],
-        jobs=[job],
-        schedules=[daily_refresh_schedule(graph, job, lookback_days=settings.lookback_days)],
+        asset_checks=[session_checks(graph, lookback_days=settings.lookback_days)],
+        schedules=[daily_refresh_schedule(graph, assets, lookback_days=settings.lookback_days)],
         resources={
             "partner_api": PartnerApiResource.from_settings(settings, environ),
             "session_stage": StageResource.from_settings(settings),
@@ -55,6 +53,11 @@ def build_defs(
         }
         | dict(resources or {}),
     )
+
+
+def _assets(graph: Graph) -> list[dg.AssetsDefinition]:
+    users_and_vehicles = fleet_assets(graph)
+    return [*users_and_vehicles, raw_sessions_asset(graph, deps=users_and_vehicles), derived_assets(graph)]
 
 
 @dg.definitions

@@ -1,7 +1,5 @@
 """`sessions`, `daily_energy`, `daily_savings`, `fleet_daily`: what we say, from what the API said, in one transaction a run."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -27,14 +25,14 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=graph.name("derived"),
-        specs=[dg.AssetSpec(**graph.spec(table), deps=_deps(graph, table), kinds={"sql", "duckdb"}) for table in ANALYTICS_TABLES],
+        specs=[
+            dg.AssetSpec(**graph.spec(table), deps=_deps(graph, table), kinds={"sql", "duckdb"}) for table in ANALYTICS_TABLES
+        ],
         partitions_def=graph.partitions,
         backfill_policy=graph.backfill_policy,
         pool=DATABASE_POOL,
     )
-    def derived(
-        context: dg.AssetExecutionContext, session_warehouse: WarehouseResource
-    ) -> Iterator[dg.MaterializeResult[None]]:
+    def derived(context: dg.AssetExecutionContext, session_warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult[None]]:
         days = partition_days(context)
         began = time.monotonic()
         with failures_told(), session_warehouse.writing() as connection:

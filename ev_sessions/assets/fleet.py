@@ -1,9 +1,8 @@
 """`raw_users` and `raw_vehicles`: snapshots of who has which vehicle, from discovery or from the fleet file."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
                 snapshot, counts = _ask(partner_api, lambda client: discover_users(client, org_id))
             with session_warehouse.writing() as connection:
                 change = land_users(connection, snapshot.rows, seen_at=seen_at, run_id=context.run_id)
-        tell_run(context, graph.key(RAW_USERS), counts.as_dict())
+        tell_run(context, graph.key(RAW_USERS), asdict(counts))
         return dg.MaterializeResult(metadata=_told(snapshot, change) | graph.event_metadata(RAW_USERS))
 
     @dg.asset(**graph.spec(RAW_VEHICLES), deps=[raw_users], kinds={"python", "duckdb"}, pool=API_POOL)
@@ -55,7 +54,7 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
                 change = land_vehicles(
                     connection, snapshot.rows, users_read=snapshot.users_read, seen_at=seen_at, run_id=context.run_id
                 )
-        tell_run(context, graph.key(RAW_VEHICLES), counts.as_dict())
+        tell_run(context, graph.key(RAW_VEHICLES), asdict(counts))
         return dg.MaterializeResult(metadata=_told(snapshot, change) | graph.event_metadata(RAW_VEHICLES))
 
     return [raw_users, raw_vehicles]

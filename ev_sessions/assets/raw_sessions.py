@@ -1,19 +1,16 @@
 """`raw_sessions`: plan, fetch, stage and land one window of days, one request per vehicle whatever its length."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, partition_days
+from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, partition_days, tell_run
 from ev_sessions.days import DayRange
 from ev_sessions.ingest.fetch import Fetch, FetchSummary, Progress
 from ev_sessions.ingest.fleet import read_vehicle_pairs
@@ -22,7 +19,7 @@ from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseRe
 from ev_sessions.stage.parts import WindowStage
 from ev_sessions.tables import RAW_SESSIONS
 from ev_sessions.warehouse.fleet import fleet
-from ev_sessions.warehouse.landing import LandingReport, land, landed_before
+from ev_sessions.warehouse.landing import DayFigures, LandingReport, land
 
 _LOG_EVERY = timedelta(seconds=10)
 
@@ -83,12 +80,10 @@ def raw_sessions_asset(graph: Graph, deps: Sequence[dg.AssetsDefinition]) -> dg.
                 report = _land(session_warehouse, stage, context.run_id)
                 landing_seconds = time.monotonic() - fetched
                 stage.clear()
-        run_figures = {f"fetch_{name}": value for name, value in asdict(summary).items()} | {"land_seconds": landing_seconds}
-        context.log_event(dg.AssetObservation(context.asset_key, metadata=figures(run_figures)))
+        tell_run(context, context.asset_key, _run_figures(summary, report) | {"land_seconds": landing_seconds})
         for day in days:
-            context.add_asset_metadata(
-                figures(_day_figures(report, day, summary)) | graph.event_metadata(RAW_SESSIONS), partition_key=day.isoformat()
-            )
+            told = _day_figures(report.days.get(day), summary) | graph.event_metadata(RAW_SESSIONS)
+            context.add_asset_metadata(told, partition_key=day.isoformat())
 
     return raw_sessions
 
@@ -125,5 +120,43 @@ def _land(warehouse: WarehouseResource, stage: WindowStage, run_id: str) -> Land
         )
 
 
-def _day_figures(report: LandingReport, day: date, summary: FetchSummary) -> dict[str, Any]:
-    return {}
+def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, object]:
+    """What the whole window took, and what its landing did."""
+    return {
+        "vehicles": summary.vehicles,
+        "vehicles_failed": summary.failed,
+        "vehicles_resumed": summary.resumed,
+        "vehicles_held": report.held_vehicles,
+        "sessions": summary.sessions,
+        "requests": summary.requests,
+        "pages": summary.pages,
+        "retries": summary.retries,
+        "refused_429": summary.refused_429,
+        "fetch_seconds": summary.seconds,
+        "restated": report.restated,
+        "vanished": report.vanished,
+        "moved": report.moved,
+        "quarantined": report.quarantined,
+        "touched_days": len(report.touched_days),
+    }
+
+
+def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any]:
+    """One day's figures; requests are the whole window's, since one request covers all of its days."""
+    window = {"window_requests": summary.requests, "window_pages": summary.pages, "window_retries": summary.retries}
+    if day is None:
+        return figures({"dagster/partition_row_count": 0, **window})
+    return figures(
+        {
+            "dagster/partition_row_count": day.rows,
+            "vehicles_read": day.vehicles_read,
+            "vehicles_failed": day.vehicles_failed,
+            "energy_kwh": day.energy_kwh,
+            "cost_eur": day.cost_eur,
+            "savings_eur": day.savings_eur,
+            "changed_rows": day.changed_rows,
+            "vanished_rows": day.vanished_rows,
+            "quarantined": day.quarantined,
+            **window,
+        }
+    )

@@ -1,7 +1,5 @@
 """The refresh: the job that runs the whole way, and the schedule that asks for the trailing days every night."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,21 +9,18 @@ from ev_sessions.assets.graph import Graph
 from ev_sessions.days import ONE_DAY, DayRange, utc_today
 
 
-def refresh_job(graph: Graph, assets: Sequence[dg.AssetsDefinition]) -> dg.UnresolvedAssetJobDefinition:
-    """Fleet, raw sessions and derived tables for a day or a range of days, in one process."""
-    return dg.define_asset_job(
+def daily_refresh_schedule(graph: Graph, assets: Sequence[dg.AssetsDefinition], *, lookback_days: int) -> dg.ScheduleDefinition:
+    """The job `refresh` over `assets`, and the schedule that runs it: at 03:15 UTC, for yesterday and the days before it.
+
+    The schedule asks for one ranged run of `lookback_days` + 1 days.
+    """
+    job = dg.define_asset_job(
         graph.name("refresh"),
         selection=dg.AssetSelection.assets(*assets),
         description="The whole way for the days asked for: fleet, raw sessions, derived tables, checks.",
         # A process for every step costs more than all the work of a small fleet.
         executor_def=dg.in_process_executor,
     )
-
-
-def daily_refresh_schedule(
-    graph: Graph, job: dg.UnresolvedAssetJobDefinition, *, lookback_days: int
-) -> dg.ScheduleDefinition:
-    """At 03:15 UTC one ranged run for yesterday and the `lookback_days` days before it."""
 
     @dg.schedule(
         name=graph.name("daily_refresh"),

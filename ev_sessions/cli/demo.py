@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from ev_sessions.settings import PREFIX, Settings, variable
 _STATE_DIR = Path(".ev_sessions/demo")
 
 
-def run_demo(environ: Mapping[str, str]) -> None:
+def run_demo(environ: MutableMapping[str, str]) -> None:
     """Discover a fleet of 200 vehicles, backfill 30 days through Dagster, derive, and show the result.
 
-    Settings of the environment are left aside, so that a demo never touches real data.
+    The settings in `environ`, this process's environment, are replaced, so that a demo never touches real data.
     """
     options = SandboxOptions(end=utc_today(datetime.now(UTC)) - ONE_DAY)
     sandbox = Sandbox(options)
@@ -34,10 +34,10 @@ def run_demo(environ: Mapping[str, str]) -> None:
             variable("state_dir"): str(_STATE_DIR),
             variable("first_day"): options.history.first.isoformat(),
         }
-        demo_environ = {name: value for name, value in environ.items() if not name.startswith(PREFIX)} | own
+        _replace_settings(environ, own)
         with ProgressBar(Console(stderr=True)) as bar:
-            outcome = refresh(demo_environ, options.history, progress=bar)
-    database = Settings.from_env(demo_environ).database_path
+            outcome = refresh(environ, options.history, progress=bar)
+    database = Settings.from_env(environ).database_path
     show_days(console, database, options.history)
     console.print(outcome_line(outcome))
     console.print(f"\nThe database:  {database}")
@@ -46,3 +46,10 @@ def run_demo(environ: Mapping[str, str]) -> None:
         f"{variable('first_day')}={options.history.first} ev-sessions ui",
         soft_wrap=True,
     )
+
+
+def _replace_settings(environ: MutableMapping[str, str], settings: Mapping[str, str]) -> None:
+    # Dagster looks secrets up in the process's own environment, so a copy of it would not do.
+    for name in [name for name in environ if name.startswith(PREFIX)]:
+        del environ[name]
+    environ.update(settings)

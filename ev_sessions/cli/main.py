@@ -108,7 +108,8 @@ def sandbox(
         str | None, typer.Option(metavar="INSTANT", help="A clock that stands still, for example 2026-04-01T03:15:00Z.")
     ] = None,
     replay: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Serve recorded sessions (CSV or NDJSON, also .gz) instead of a simulation.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Serve recorded sessions (CSV or NDJSON, also .gz) instead of a simulation."),
     ] = None,
 ) -> None:
     """Serve a simulated partner API in the foreground, and print the settings that point `ev-sessions` at it."""

@@ -45,7 +45,9 @@ def require_partitions(days: DayRange, first_day: date, today: date) -> None:
         DayRangeError: a day before `first_day`, or one that is not over yet.
     """
     if days.first < first_day:
-        raise DayRangeError(f"{days.first} lies before the first day, {first_day}; ask for later days or set {variable('first_day')}")
+        raise DayRangeError(
+            f"{days.first} lies before the first day, {first_day}; ask for later days or set {variable('first_day')}"
+        )
     if days.last >= today:
         raise DayRangeError(f"{days.last} is not over yet (UTC); ask for days up to {today - ONE_DAY}")
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from ev_sessions.days import DayRange
+from ev_sessions.warehouse import ledger
+from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.reading import open_data
 
 _DAYS_SHOWN = 10
@@ -23,11 +29,14 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
     """
     with open_data(database) as data:
         fleet = data.fleet_daily(days.first, days.last)
-    table = Table(title=f"Charging sessions, {days}", title_justify="left")
-    for name in ("day (UTC)", "sessions", "kWh", "cost EUR", "savings EUR", "savings rate", "vehicles read", "final"):
-        table.add_column(name, justify="left" if name.startswith("day") else "right", no_wrap=True)
+    with Database(database).reading() as connection:
+        totals = ledger.totals(connection, days)
+    table = Table(title=f"Charging sessions, {days}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("day (UTC)")
+    for name in ("sessions", "kWh", "cost EUR", "savings EUR", "rate", "vehicles read", "final"):
+        table.add_column(name, justify="right", no_wrap=True)
     if len(fleet) > _DAYS_SHOWN:
-        table.add_row(f"... {len(fleet) - _DAYS_SHOWN} days before")
+        table.add_row(f"{len(fleet) - _DAYS_SHOWN} earlier")
     for day in fleet.tail(_DAYS_SHOWN).to_dict("records"):
         table.add_row(
             f"{day['session_day']:%Y-%m-%d}",
@@ -37,19 +46,24 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
             "yes" if day["is_final"] else "no",
         )
     table.add_section()
-    totals = fleet.sum(numeric_only=True, min_count=1).to_dict()
-    rate = _ratio(totals["savings_with_cost_eur"], totals["counterfactual_eur"])
-    read = f"{_ratio(totals['vehicles_read'], totals['vehicles_due']):.1%} of days" if totals["vehicles_due"] else "none due"
-    table.add_row("total", *_sums(totals), _share(rate), read, "")
+    read = _share(totals.read_coverage)
+    table.add_row(
+        "total",
+        *_sums(asdict(totals)),
+        _share(totals.savings_rate),
+        read,
+        f"{totals.final_days} of {totals.days}",
+    )
     console.print(table)
     console.print(
-        "Savings rate: savings over what the same energy would have cost unsteered, which is the platform's own claim. "
-        "A day that is not final may still gain sessions.",
+        f"The cost is known for {_share(totals.cost_coverage)} of the energy, the savings for {_share(totals.savings_coverage)}; "
+        f"{totals.quarantined} records are in quarantine. Rate: savings over what the same energy would have cost unsteered, "
+        "the platform's own claim. A day that is not final may still gain sessions.",
         style="dim",
     )
 
 
-def _sums(figures: dict[Any, Any]) -> tuple[str, str, str, str]:
+def _sums(figures: Mapping[Any, Any]) -> tuple[str, str, str, str]:
     return (
         f"{int(figures['sessions']):,}",
         _number(figures["energy_kwh"], 1),
@@ -58,13 +72,9 @@ def _sums(figures: dict[Any, Any]) -> tuple[str, str, str, str]:
     )
 
 
-def _number(value: float | None, places: int) -> str:
+def _number(value: Decimal | float | None, places: int) -> str:
     return "unknown" if value is None or pd.isna(value) else f"{value:,.{places}f}"
 
 
 def _share(value: float | None) -> str:
     return "unknown" if value is None or pd.isna(value) else f"{value:.1%}"
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if not pd.isna(whole) and whole > 0 else None

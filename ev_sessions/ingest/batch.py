@@ -20,6 +20,9 @@ from ev_sessions.tables import SESSION_FIELDS
 _API_FIELDS = tuple(column.name for column in SESSION_FIELDS if column.name != "id")
 
 
+_NO_ANSWER = SessionAnswer(sessions=[], rejected=[], total=0, reads=0)
+
+
 @dataclass(frozen=True, slots=True)
 class VehicleRead:
     """What came of asking for one vehicle's window: an answer, or why there is none.
@@ -63,7 +66,7 @@ class Batch:
         stage.write(reads=reads.columns, sessions=sessions.columns, rejected=rejected.columns)
 
     def _sort(self, read: VehicleRead, reads: _Rows, sessions: _Rows, rejected: _Rows) -> None:
-        answer = read.answer or SessionAnswer(sessions=[], rejected=[], total=None)
+        answer = read.answer or _NO_ANSWER
         kept: list[SessionRecord] = []
         days: list[date] = []
         refused = [(_record_key(record), f"well_formed: {record.reason}", record.raw) for record in answer.rejected]
@@ -101,7 +104,7 @@ class Batch:
                 **owner,
                 **window,
                 outcome=read.outcome,
-                reported_total=answer.total,
+                reported_total=None if read.answer is None else answer.total,
                 accepted_rows=len(kept),
                 rejected_rows=len(refused),
                 outside_rows=left,

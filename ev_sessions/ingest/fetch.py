@@ -53,6 +53,7 @@ class FetchSummary:
     failed: int
     sessions: int
     requests: int
+    pages: int
     retries: int
     refused_429: int
     seconds: float
@@ -92,6 +93,7 @@ class Fetch:
             failed=tally.failed,
             sessions=tally.sessions,
             requests=counts.requests,
+            pages=counts.pages,
             retries=counts.retries,
             refused_429=counts.refused_429,
             seconds=tally.seconds,

@@ -1,4 +1,4 @@
-"""The fleet: who has which vehicle, asked from the API or read from a file. Rows carry the columns of `raw.users`, `raw.vehicles`."""
+"""The fleet: who has which vehicle, asked from the API or read from a file. Rows have the columns of the raw tables."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ async def discover_vehicles(api: PartnerApi, org_id: UUID, user_ids: Sequence[UU
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
     if user_ids and last_error and not read:
-        raise NearlyEverythingFailed(f"the vehicles of none of the {len(user_ids)} users could be read. The last one: {last_error}")
+        raise NearlyEverythingFailed(
+            f"the vehicles of none of the {len(user_ids)} users could be read. The last one: {last_error}"
+        )
     return Snapshot(rows, rejected=rejected, users_read=frozenset(read), users_failed=len(user_ids) - len(read))
 
 
@@ -113,7 +115,8 @@ def vehicles_from_file(path: Path, org_id: UUID) -> Snapshot:
     """The vehicles that a fleet file names; all else about them is unknown. Raises BadFleetFile as `read_vehicle_pairs` does."""
     pairs = read_vehicle_pairs(path)
     rows = [
-        {"org_id": org_id, "user_id": user_id, "electric_vehicle_id": vehicle_id} | _UNKNOWN_VEHICLE for user_id, vehicle_id in pairs
+        {"org_id": org_id, "user_id": user_id, "electric_vehicle_id": vehicle_id} | _UNKNOWN_VEHICLE
+        for user_id, vehicle_id in pairs
     ]
     return Snapshot(rows, users_read=frozenset(user_id for user_id, _ in pairs))
 
@@ -130,14 +133,18 @@ def read_vehicle_pairs(path: Path) -> list[tuple[UUID, UUID]]:
             lines = csv.DictReader(file)
             absent = [name for name in FLEET_FILE_COLUMNS if name not in (lines.fieldnames or ())]
             if absent:
-                raise BadFleetFile(f"{path}: the first line lacks the column {absent[0]}; it must name {','.join(FLEET_FILE_COLUMNS)}")
+                raise BadFleetFile(
+                    f"{path}: the first line lacks the column {absent[0]}; it must name {','.join(FLEET_FILE_COLUMNS)}"
+                )
             rows = [(lines.line_num, row) for row in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a CSV file in UTF-8"
         raise BadFleetFile(f"{path}: cannot be read: {reason}") from None
     bad = [number for number, row in rows if _pair(row) is None]
     if bad:
-        raise BadFleetFile(f"{path}: {_lines(bad)}: expected two UUIDs, user_id and electric_vehicle_id; nothing was read from it")
+        raise BadFleetFile(
+            f"{path}: {_lines(bad)}: expected two UUIDs, user_id and electric_vehicle_id; nothing was read from it"
+        )
     if not rows:
         raise BadFleetFile(f"{path}: it names no vehicle; expected a line for each")
     pairs = list(dict.fromkeys(pair for _, row in rows if (pair := _pair(row)) is not None))

@@ -1,0 +1,138 @@
+"""The checks of `raw_sessions`: was everything read, does it add up, may what is derived be built on it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from ev_sessions.assets.graph import DATABASE_POOL, Graph, failures_told
+from ev_sessions.automation.refresh import trailing_days
+from ev_sessions.days import ONE_DAY, DayRange, parse_day, utc_today
+from ev_sessions.resources import WarehouseResource
+from ev_sessions.tables import RAW_SESSIONS
+from ev_sessions.warehouse import ledger
+
+# A check's metadata names so many days; the rest is counted.
+_DAYS_SHOWN = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: whether it holds, one sentence, and the days (UTC) on which it does not."""
+
+    passed: bool
+    sentence: str
+    days: Sequence[date] = ()
+
+    def metadata(self) -> dict[str, Any]:
+        """The finding as a check shows it."""
+        shown = [day.isoformat() for day in self.days[:_DAYS_SHOWN]]
+        return {"finding": self.sentence} | ({"days": shown, "days_in_all": len(self.days)} if shown else {})
+
+
+Answer = Callable[[duckdb.DuckDBPyConnection, DayRange], Finding]
+
+
+def every_vehicle_read(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Finding:
+    """Every vehicle that was due on a day has an answer that covers it."""
+    unread = [day for day in ledger.vehicles_unread(connection, days) if day.unread]
+    vehicle_days = sum(day.unread for day in unread)
+    sentence = f"{vehicle_days} vehicle-days unread on {len(unread)} days" if unread else "every vehicle due was read"
+    return Finding(not unread, sentence, [day.session_day for day in unread])
+
+
+def distinct_ids_match_total(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Finding:
+    """Distinct ids and rejected records make up the API's own total (rule 30)."""
+    found = ledger.count_mismatches(connection, days)
+    vehicle_days = sum(day.count for day in found)
+    sentence = f"{vehicle_days} vehicle-days differ from the API's total" if found else "every answer is as long as the API said"
+    return Finding(not found, sentence, [day.session_day for day in found])
+
+
+def no_row_outside_window(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Finding:
+    """No row stands, or was refused, outside the window that was asked for (rule 29)."""
+    found = ledger.rows_outside_window(connection, days)
+    rows = sum(day.count for day in found.uncovered)
+    sentence = f"{rows} rows on days that no read covers, {found.quarantined} in quarantine for lying outside their window"
+    return Finding(not rows and not found.quarantined, sentence, [day.session_day for day in found.uncovered])
+
+
+def ids_of_one_vehicle(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Finding:
+    """No session id stands under two vehicles (rule 2); such rows are in quarantine and kept out of what is derived."""
+    found = [day for day in ledger.duplicate_keys(connection, days) if day.shared]
+    rows = sum(day.shared for day in found)
+    return Finding(not found, f"{rows} rows whose id another vehicle has too", [day.session_day for day in found])
+
+
+def keys_unique(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Finding:
+    """No session stands twice: what the writer promises, and what every sum rests on."""
+    found = [day for day in ledger.duplicate_keys(connection, days) if day.doubled]
+    rows = sum(day.doubled for day in found)
+    return Finding(not found, f"{rows} rows stand twice", [day.session_day for day in found])
+
+
+def yesterday_is_there(connection: duckdb.DuckDBPyConnection, _: DayRange) -> Finding:
+    """Yesterday (UTC) has been read, whatever range the run had."""
+    yesterday = utc_today(datetime.now(UTC)) - ONE_DAY
+    missing = ledger.missing_days(connection, DayRange(yesterday, yesterday))
+    return Finding(not missing, f"{yesterday} has {'not ' if missing else ''}been read", missing)
+
+
+_ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+# A check is called as its function is, and promises what the function's docstring says.
+_SEVERITIES: dict[Answer, dg.AssetCheckSeverity] = {
+    every_vehicle_read: _ERROR,
+    distinct_ids_match_total: _ERROR,
+    no_row_outside_window: _ERROR,
+    ids_of_one_vehicle: _WARN,
+    yesterday_is_there: _WARN,
+    # What is derived must not be built on broken keys. It comes last: its failing ends the step.
+    keys_unique: _ERROR,
+}
+
+
+def session_checks(graph: Graph, *, lookback_days: int) -> dg.AssetChecksDefinition:
+    """All checks of `raw_sessions` in one step, over the days of the run; on their own, over the trailing days."""
+    key = graph.key(RAW_SESSIONS)
+
+    @dg.multi_asset_check(
+        name=graph.name("raw_sessions_checks"),
+        specs=[
+            dg.AssetCheckSpec(answer.__name__, asset=key, description=answer.__doc__, blocking=answer is keys_unique)
+            for answer in _SEVERITIES
+        ],
+        pool=DATABASE_POOL,
+    )
+    def raw_sessions_checks(
+        context: dg.AssetCheckExecutionContext, session_warehouse: WarehouseResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        days = _days_of(context) or trailing_days(graph, datetime.now(UTC), lookback_days)
+        if days is None:
+            raise dg.Failure(
+                f"There is nothing to check yet: the first day, {graph.first_day}, is not over.", allow_retries=False
+            )
+        with failures_told(), session_warehouse.reading() as connection:
+            findings = {answer: answer(connection, days) for answer in _SEVERITIES}
+        for answer, finding in findings.items():
+            yield dg.AssetCheckResult(
+                asset_key=key,
+                check_name=answer.__name__,
+                passed=finding.passed,
+                severity=_SEVERITIES[answer],
+                description=finding.sentence,
+                metadata=finding.metadata(),
+            )
+
+    return raw_sessions_checks
+
+
+def _days_of(context: dg.AssetCheckExecutionContext) -> DayRange | None:
+    """The partitions of the run, from its tags: a check that runs alone has none and must not ask for them."""
+    tags = context.run.tags
+    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    last = tags.get("dagster/asset_partition_range_end") or tags.get("dagster/partition")
+    return DayRange(parse_day(first), parse_day(last)) if first and last else None
