@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
 from ev_sessions.stage.schemas import READS, REJECTED, SESSIONS
+from ev_sessions.tables import RAW_USERS, RAW_VEHICLES
 
 ORG = UUID(int=1)
 USER = UUID(int=2)
@@ -25,6 +26,17 @@ def session(number: int, day: date, **fields: object) -> Row:
     """A session with the id `number`, plugged in at noon of `day`; `fields` are further ones of the API."""
     plug_in_time = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     return {"id": str(UUID(int=number)), "plug_in_time": plug_in_time, "session_day": day} | fields
+
+
+def listed_user(user_id: UUID = USER, **fields: object) -> Row:
+    """A customer as a snapshot lists him."""
+    return dict.fromkeys(RAW_USERS.column_names[:-4]) | {"org_id": ORG, "user_id": user_id} | fields
+
+
+def listed_vehicle(vehicle_id: UUID, owner: UUID = USER, **fields: object) -> Row:
+    """A vehicle as a snapshot lists it."""
+    ids = {"org_id": ORG, "user_id": owner, "electric_vehicle_id": vehicle_id}
+    return dict.fromkeys(RAW_VEHICLES.column_names[:-4]) | ids | fields
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,615 @@
+"""What the raw tables say after answers land: whatever their order, once or twice, from one process or two."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ev_sessions.tables import RAW_TABLES, SESSION_FIELDS, Column
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.fleet import land_vehicles
+from ev_sessions.warehouse.landing import LandingReport, WrongSessionDay, land
+from ev_sessions_tests.parts import ORG, USER, Answer, Rejection, Row, listed_vehicle, session, write_part
+
+CAR, OTHER_CAR = UUID(int=101), UUID(int=102)
+MONDAY = date(2026, 3, 2)
+SUNDAY = MONDAY + timedelta(days=6)
+READ_AT = datetime(2026, 3, 9, 3, 15, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+Land = Callable[..., LandingReport]
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(tmp_path / "ev_sessions.duckdb", lock_timeout_seconds=30)
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+    with database.writing() as connection:
+        yield connection
+
+
+@pytest.fixture
+def land_answers(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> Land:
+    """Stages the answers as one part and lands it."""
+    numbers = count()
+
+    def land_them(*answers: Answer, hold_share: float = 1.0, run_id: str = "run") -> LandingReport:
+        return _land(connection, [write_part(tmp_path / f"part-{next(numbers)}", answers)], hold_share, run_id)
+
+    return land_them
+
+
+def _land(
+    connection: duckdb.DuckDBPyConnection, parts: Sequence[Path], hold_share: float = 1.0, run_id: str = "run"
+) -> LandingReport:
+    return land(
+        connection,
+        parts,
+        run_id=run_id,
+        landed_at=READ_AT + 24 * HOUR,
+        zones={"SE_1": "Europe/Stockholm"},
+        default_time_zone="Europe/Berlin",
+        hold_share=hold_share,
+    )
+
+
+def _week(
+    *sessions: Row,
+    later: int = 0,
+    vehicle: UUID = CAR,
+    first: date = MONDAY,
+    last: date = SUNDAY,
+    rejected: Sequence[Rejection] = (),
+    outcome: str = "complete",
+) -> Answer:
+    """An answer about the week, read `later` hours after the first."""
+    return Answer(vehicle, first, last, READ_AT + later * HOUR, sessions, rejected, outcome)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
+    return connection.execute(query).fetchall()
+
+
+def _standing(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    return [key.int for (key,) in _rows(connection, "SELECT id FROM raw.sessions ORDER BY id")]
+
+
+def _versions(connection: duckdb.DuckDBPyConnection) -> Rows:
+    rows = _rows(connection, "SELECT id, version, end_reason, replaced_at FROM raw.session_versions ORDER BY id, version")
+    return [(key.int, *rest) for key, *rest in rows]
+
+
+# One answer after the other
+
+
+def test_every_field_of_a_session_is_stored_as_it_was_sent(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    sent = session(
+        1,
+        MONDAY,
+        unplug_time=datetime(2026, 3, 3, 7, 30, 0, 5, tzinfo=UTC),
+        inferred_session_end=datetime(2026, 3, 3, 7, 31, tzinfo=UTC),
+        desired_charging_start_time=datetime(2026, 3, 3, 1, tzinfo=UTC),
+        desired_charging_end_time=datetime(2026, 3, 3, 4, tzinfo=UTC),
+        charge_deadline=datetime(2026, 3, 3, 7, tzinfo=UTC),
+        target_soc_pct=Decimal(80),
+        initial_soc_pct=Decimal("41.5"),
+        final_soc_pct=Decimal(80),
+        energy_charged_kwh=Decimal("23.100001"),
+        avg_charge_power_kw=Decimal("7.4"),
+        peak_charge_power_kw=Decimal(11),
+        actual_cost_eur=Decimal("-0.123456"),
+        expected_savings_eur=Decimal(1),
+        actual_savings_eur=Decimal("-2.5"),
+        is_at_home=True,
+        session_outcome='not "at" | home',
+        extra='{"tariff":"x"}',
+    )
+    land_answers(_week(sent), run_id="the-run")
+    names = [column.name for column in SESSION_FIELDS] + ["session_day", "extra"]
+    (row,) = _rows(connection, f"SELECT {', '.join(names)} FROM raw.sessions")  # noqa: S608 - our own names
+    assert dict(zip(names, row, strict=True)) == sent | {"id": UUID(int=1)}
+    (bookkeeping,) = _rows(
+        connection,
+        "SELECT org_id, user_id, electric_vehicle_id, version, first_seen_at, fetched_at, run_id, time_zone FROM raw.sessions",
+    )
+    assert bookkeeping == (ORG, USER, CAR, 1, READ_AT, READ_AT, "the-run", "Europe/Berlin")
+
+
+_SOME_VALUE: dict[str, Any] = {
+    "UUID": str(UUID(int=9)),
+    "TIMESTAMPTZ": READ_AT,
+    "DECIMAL(18,6)": Decimal("1.5"),
+    "BOOLEAN": False,
+    "VARCHAR": "",
+}
+
+
+@pytest.mark.parametrize("column", [*SESSION_FIELDS, None], ids=lambda column: column.name if column else "extra")
+def test_a_change_of_any_field_changes_the_content_hash(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land, column: Column | None
+) -> None:
+    changed = {"extra": "{}"} if column is None else {column.name: _SOME_VALUE[column.type]}
+    land_answers(_week(session(1, MONDAY)), _week(session(1, MONDAY) | changed, vehicle=OTHER_CAR))
+    assert _rows(connection, "SELECT count(DISTINCT content_hash) FROM raw.sessions") == [(2,)]
+
+
+def test_text_cannot_pass_for_the_field_beside_it(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(
+        _week(session(1, MONDAY, session_outcome='a"|"{}', extra=None)),
+        _week(session(1, MONDAY, session_outcome="a", extra="{}"), vehicle=OTHER_CAR),
+    )
+    assert _rows(connection, "SELECT count(DISTINCT content_hash) FROM raw.sessions") == [(2,)]
+
+
+def test_a_restated_session_keeps_its_former_version(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=5)))
+    report = land_answers(_week(session(1, MONDAY, energy_charged_kwh=6), later=1), run_id="second")
+    assert (report.restated, report.days[MONDAY].changed_rows, report.touched_days) == (1, 1, [MONDAY])
+    assert _rows(connection, "SELECT energy_charged_kwh, version, first_seen_at, fetched_at, run_id FROM raw.sessions") == [
+        (Decimal(6), 2, READ_AT, READ_AT + HOUR, "second")
+    ]
+    assert _versions(connection) == [(1, 1, "restated", READ_AT + HOUR)]
+    assert _rows(connection, "SELECT energy_charged_kwh, replaced_by_run_id FROM raw.session_versions") == [
+        (Decimal(5), "second")
+    ]
+
+
+def test_a_session_read_again_unchanged_is_refreshed_and_touches_no_day(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    report = land_answers(_week(session(1, MONDAY), later=1), run_id="second")
+    assert (report.landed_rows, report.restated, report.touched_days) == (1, 0, [])
+    assert _rows(connection, "SELECT version, fetched_at, run_id FROM raw.sessions") == [(1, READ_AT + HOUR, "second")]
+    assert _versions(connection) == []
+
+
+def test_a_session_that_is_no_longer_listed_is_kept_as_a_version(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY), session(2, MONDAY)))
+    report = land_answers(_week(session(1, MONDAY), later=1))
+    assert (report.vanished, report.days[MONDAY].vanished_rows, report.touched_days) == (1, 1, [MONDAY])
+    assert _standing(connection) == [1]
+    assert _versions(connection) == [(2, 1, "vanished", READ_AT + HOUR)]
+
+
+def test_a_session_that_comes_back_continues_its_versions(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    land_answers(_week(later=1))
+    report = land_answers(_week(session(1, MONDAY), later=2))
+    assert report.touched_days == [MONDAY]
+    assert _rows(connection, "SELECT version, first_seen_at FROM raw.sessions") == [(2, READ_AT)]
+
+
+def test_a_session_that_moves_to_another_day_leaves_the_old_one_and_touches_both(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    report = land_answers(_week(session(1, SUNDAY), later=1, first=SUNDAY))
+    assert (report.moved, report.touched_days) == (1, [MONDAY, SUNDAY])
+    assert _rows(connection, "SELECT session_day FROM raw.sessions") == [(SUNDAY,)]
+
+
+def test_rows_on_days_or_of_vehicles_that_were_not_read_stay(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY), session(2, SUNDAY)), _week(session(3, MONDAY), vehicle=OTHER_CAR))
+    land_answers(_week(later=1, last=MONDAY))
+    assert _standing(connection) == [2, 3]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "gone"])
+def test_a_vehicle_that_could_not_be_read_keeps_its_rows_and_the_ledger_says_so(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land, outcome: str
+) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    report = land_answers(_week(later=1, outcome=outcome))
+    assert _standing(connection) == [1]
+    assert _rows(connection, "SELECT outcome FROM raw.fetches ORDER BY fetched_at") == [("complete",), (outcome,)]
+    figures = report.days[MONDAY]
+    assert (figures.vehicles_read, figures.vehicles_failed) == ((0, 1) if outcome == "failed" else (1, 0))
+
+
+def test_the_report_tells_the_whole_day_when_only_some_vehicles_land(land_answers: Land) -> None:
+    money = {"energy_charged_kwh": Decimal(10), "actual_cost_eur": Decimal("0.1"), "actual_savings_eur": Decimal("-0.2")}
+    land_answers(_week(session(1, MONDAY, **money)))
+    report = land_answers(_week(session(2, MONDAY, **money), session(3, MONDAY), vehicle=OTHER_CAR, last=MONDAY))
+    assert list(report.days) == [MONDAY]
+    figures = report.days[MONDAY]
+    assert (figures.rows, figures.vehicles_read) == (3, 2)
+    assert (figures.energy_kwh, figures.cost_eur, figures.savings_eur) == (Decimal(20), Decimal("0.2"), Decimal("-0.4"))
+
+
+def test_a_day_without_any_value_has_no_sum(land_answers: Land) -> None:
+    report = land_answers(_week(session(1, MONDAY)))
+    assert (report.days[MONDAY].energy_kwh, report.days[SUNDAY].cost_eur) == (None, None)
+
+
+def test_nothing_staged_lands_as_nothing(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    assert land_answers() == _land(connection, []) == LandingReport()
+
+
+# The time zone is stamped once
+
+
+def test_a_session_keeps_the_zone_of_its_first_landing_when_the_vehicle_moves_house(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    def move_to(price_zone: str, hours: int) -> None:
+        rows = [listed_vehicle(CAR, price_zone=price_zone)]
+        land_vehicles(connection, rows, users_read=[USER], seen_at=READ_AT + hours * HOUR, run_id="run")
+
+    move_to("SE_1", 0)
+    land_answers(_week(session(1, MONDAY), session(2, MONDAY)))
+    move_to("XX", 1)
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=1), session(3, MONDAY), later=1))
+    land_answers(_week(session(1, MONDAY), session(2, MONDAY), session(3, MONDAY), later=2))
+    assert _rows(connection, "SELECT price_zone, time_zone FROM raw.sessions ORDER BY id") == [
+        ("SE_1", "Europe/Stockholm"),
+        ("SE_1", "Europe/Stockholm"),
+        ("XX", "Europe/Berlin"),
+    ]
+
+
+# Late, repeated and overlapping answers
+
+
+def test_an_answer_read_earlier_and_landed_later_changes_nothing(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=6), later=1))
+    report = land_answers(_week(session(1, MONDAY, energy_charged_kwh=5), session(2, MONDAY)))
+    assert (report.stale_reads, report.touched_days) == (1, [])
+    assert _rows(connection, "SELECT id, energy_charged_kwh FROM raw.sessions") == [(UUID(int=1), Decimal(6))]
+    assert _versions(connection) == [(2, 1, "superseded", READ_AT + HOUR)]
+
+
+def test_landing_the_same_parts_again_adds_nothing_anywhere(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    answers = [
+        _week(session(1, MONDAY), session(2, SUNDAY), rejected=[Rejection("x")]),
+        _week(vehicle=OTHER_CAR, outcome="failed"),
+    ]
+    part = write_part(tmp_path / "part", answers)
+    _land(connection, [part])
+    before = _everything(connection)
+    report = _land(connection, [part, part], run_id="again")
+    assert (report.landed_rows, report.quarantined, report.stale_reads, report.touched_days) == (0, 0, 1, [])
+    assert _everything(connection) == before
+
+
+def _everything(connection: duckdb.DuckDBPyConnection) -> dict[str, Rows]:
+    return {table.name: _rows(connection, f"FROM {table.full_name} ORDER BY ALL") for table in RAW_TABLES}
+
+
+def test_of_two_reads_of_one_window_in_one_landing_the_newest_counts(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(2, MONDAY), session(3, MONDAY), later=1), _week(session(1, MONDAY), session(2, MONDAY)))
+    assert _standing(connection) == [2, 3]
+
+
+def test_the_ledger_keeps_the_latest_read_of_a_window_and_every_failure(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    for later, outcome in enumerate(["complete", "failed", "failed", "count_mismatch", "complete"]):
+        land_answers(_week(later=later, outcome=outcome))
+    land_answers(_week(later=9, first=SUNDAY))
+    ledger = _rows(connection, "SELECT outcome, first_day, fetched_at FROM raw.fetches ORDER BY fetched_at")
+    assert ledger == [
+        ("failed", MONDAY, READ_AT + HOUR),
+        ("failed", MONDAY, READ_AT + 2 * HOUR),
+        ("complete", MONDAY, READ_AT + 4 * HOUR),
+        ("complete", SUNDAY, READ_AT + 9 * HOUR),
+    ]
+
+
+DAYS = [MONDAY + timedelta(days=number) for number in range(4)]
+
+
+@st.composite
+def _answers(draw: st.DrawFn) -> list[Answer]:
+    """Answers about two vehicles' overlapping windows, each read at a time of its own."""
+    answers = []
+    for hour in draw(st.permutations(range(draw(st.integers(2, 6))))):
+        first, last = sorted((draw(st.sampled_from(DAYS)), draw(st.sampled_from(DAYS))))
+        window = [day for day in DAYS if first <= day <= last]
+        outcome = draw(st.sampled_from(["complete", "complete", "complete", "count_mismatch", "gone", "failed"]))
+        seen: dict[int, date | None] = {}
+        if outcome in {"complete", "count_mismatch"}:
+            seen = draw(st.dictionaries(st.integers(1, 4), st.sampled_from([*window, None])))
+        answers.append(
+            Answer(
+                vehicle=draw(st.sampled_from([CAR, OTHER_CAR])),
+                first=first,
+                last=last,
+                read_at=READ_AT + hour * HOUR,
+                sessions=[
+                    session(number, day, energy_charged_kwh=draw(st.integers(1, 2)))
+                    for number, day in seen.items()
+                    if day is not None
+                ],
+                rejected=[Rejection(str(UUID(int=number))) for number, day in seen.items() if day is None],
+                outcome=outcome,
+            )
+        )
+    return answers
+
+
+@st.composite
+def _landings(draw: st.DrawFn, answers: Sequence[Answer]) -> list[list[Answer]]:
+    """The answers in any order, some of them twice, cut into landings."""
+    order = draw(st.permutations([*answers, *draw(st.lists(st.sampled_from(answers), max_size=2))]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order) - 1), max_size=3)))
+    return [list(order[start:end]) for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+
+
+def _expected(answers: Sequence[Answer]) -> Rows:
+    """The rule: a session is where its newest sighting saw it, unless a newer answer covers that day without listing it."""
+    good = sorted((answer for answer in answers if answer.outcome in {"complete", "count_mismatch"}), key=lambda it: it.read_at)
+    newest = {(answer.vehicle, row["id"]): (answer, row) for answer in good for row in answer.sessions}
+    return sorted(
+        (vehicle_id, UUID(session_id), row["session_day"], row["energy_charged_kwh"], answer.read_at)
+        for (vehicle_id, session_id), (answer, row) in newest.items()
+        if not any(
+            later.vehicle == vehicle_id and later.read_at > answer.read_at and later.first <= row["session_day"] <= later.last
+            for later in good
+        )
+    )
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_answers_landed_in_any_order_any_number_of_times_give_the_same_sessions(
+    connection: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    answers = data.draw(_answers())
+    for table in RAW_TABLES:
+        connection.execute(f"DELETE FROM {table.full_name}")  # noqa: S608 - our own names
+    folder = tmp_path_factory.mktemp("parts")
+    for number, landing in enumerate(data.draw(_landings(answers))):
+        parts = [write_part(folder / f"{number}-{index}", [answer]) for index, answer in enumerate(landing)]
+        before = _content(connection)
+        report = _land(connection, parts)
+        changed_days = {day for day, *_ in before ^ _content(connection)}
+        assert changed_days <= set(report.touched_days)
+    found = "SELECT electric_vehicle_id, id, session_day, energy_charged_kwh, fetched_at FROM raw.sessions ORDER BY ALL"
+    assert _rows(connection, found) == _expected(answers)
+    duplicates = "SELECT electric_vehicle_id, id, fetched_at FROM raw.session_versions GROUP BY ALL HAVING count(*) > 1"
+    assert _rows(connection, duplicates) == []
+
+
+def _content(connection: duckdb.DuckDBPyConnection) -> set[tuple[Any, ...]]:
+    """What is derived from: each row's day and content, those under quarantine left out."""
+    query = """
+        SELECT session_day, electric_vehicle_id, id, content_hash
+        FROM raw.sessions
+        ANTI JOIN raw.quarantine AS entry
+            ON entry.electric_vehicle_id = sessions.electric_vehicle_id AND entry.record_key = sessions.id::VARCHAR
+    """
+    return set(_rows(connection, query))
+
+
+# A sudden loss is held
+
+
+def test_a_read_that_loses_most_rows_is_held_until_a_later_one_says_the_same(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY), session(2, MONDAY), session(3, MONDAY)))
+    report = land_answers(_week(session(1, MONDAY, energy_charged_kwh=1), later=1), hold_share=0.5)
+    assert (report.held_vehicles, report.touched_days, report.days[MONDAY].vehicles_failed) == (1, [], 1)
+    assert _standing(connection) == [1, 2, 3]
+    assert _rows(connection, "SELECT outcome FROM raw.fetches ORDER BY fetched_at") == [("complete",), ("held",)]
+
+    report = land_answers(_week(session(1, MONDAY), later=2), hold_share=0.5)
+    assert (report.held_vehicles, report.vanished) == (0, 2)
+    assert _standing(connection) == [1]
+
+
+def test_the_same_answer_landed_twice_does_not_confirm_itself(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    land_answers(_week(later=1), hold_share=0.5)
+    land_answers(_week(later=1), hold_share=0.5)
+    assert _standing(connection) == [1]
+
+
+def test_a_vehicle_that_recovers_after_a_held_read_starts_anew(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    land_answers(_week(later=1), hold_share=0.5)
+    land_answers(_week(session(1, MONDAY), later=2), hold_share=0.5)
+    report = land_answers(_week(later=3), hold_share=0.5)
+    assert (report.held_vehicles, _standing(connection)) == (1, [1])
+
+
+def test_only_the_vehicle_that_loses_its_rows_is_held(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY)), _week(session(2, MONDAY), vehicle=OTHER_CAR))
+    land_answers(_week(later=1), _week(session(3, MONDAY), session(2, MONDAY), later=1, vehicle=OTHER_CAR), hold_share=0.5)
+    assert _standing(connection) == [1, 2, 3]
+
+
+def test_losing_half_of_the_rows_or_sending_them_malformed_is_not_held(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(*(session(number, MONDAY) for number in (1, 2, 3, 4))))
+    report = land_answers(_week(session(1, MONDAY), later=1, rejected=[Rejection(str(UUID(int=2)))]), hold_share=0.5)
+    assert (report.held_vehicles, _standing(connection)) == (0, [1])
+
+
+# Quarantine
+
+
+def _quarantine(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [key for (key,) in _rows(connection, "SELECT record_key FROM raw.quarantine ORDER BY ALL")]
+
+
+def test_a_session_that_is_now_malformed_leaves_for_the_quarantine_and_returns_when_mended(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    malformed = Rejection(str(UUID(int=1)), payload='{"id": 1}')
+    report = land_answers(_week(later=1, rejected=[malformed]))
+    assert (report.quarantined, report.vanished, report.days[MONDAY].quarantined, report.touched_days) == (1, 1, 1, [MONDAY])
+    assert _versions(connection) == [(1, 1, "quarantined", READ_AT + HOUR)]
+    assert _rows(connection, "SELECT reasons, payload, first_day, last_day FROM raw.quarantine") == [
+        ([malformed.reason], malformed.payload, MONDAY, SUNDAY)
+    ]
+
+    report = land_answers(_week(session(1, MONDAY), later=2, last=MONDAY))
+    assert (_quarantine(connection), _standing(connection), report.touched_days) == ([], [1], [MONDAY])
+
+
+def test_a_record_read_again_keeps_the_time_when_it_was_first_seen(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(rejected=[Rejection("x", payload="old")]))
+    land_answers(_week(later=1, rejected=[Rejection("x", payload="new")]))
+    assert _rows(connection, "SELECT payload, first_seen_at, fetched_at FROM raw.quarantine") == [
+        ("new", READ_AT, READ_AT + HOUR)
+    ]
+
+
+def test_a_record_leaves_when_a_newer_answer_to_its_whole_window_no_longer_brings_it(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(rejected=[Rejection("x")]))
+    land_answers(_week(later=1, first=MONDAY + timedelta(days=1)))
+    land_answers(_week(later=1, vehicle=OTHER_CAR))
+    assert _quarantine(connection) == ["x"]
+    land_answers(_week(later=2, last=SUNDAY + timedelta(days=1)))
+    assert _quarantine(connection) == []
+
+
+def test_an_older_answer_does_not_bring_a_mended_record_back(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY), later=1))
+    land_answers(_week(rejected=[Rejection(str(UUID(int=1))), Rejection("x")]))
+    assert (_quarantine(connection), _standing(connection)) == ([], [1])
+
+
+def test_an_id_under_two_vehicles_stays_in_raw_and_both_are_listed_until_the_clash_is_gone(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY), session(2, MONDAY)))
+    report = land_answers(_week(session(1, SUNDAY), vehicle=OTHER_CAR))
+    assert report.touched_days == [MONDAY, SUNDAY]
+    assert _standing(connection) == [1, 1, 2]
+    listed = "SELECT electric_vehicle_id, record_key, reasons[1][:11] FROM raw.quarantine ORDER BY ALL"
+    assert _rows(connection, listed) == [(car, str(UUID(int=1)), "key_unique:") for car in (CAR, OTHER_CAR)]
+
+    land_answers(_week(session(1, MONDAY), session(2, MONDAY), later=1))
+    assert len(_quarantine(connection)) == 2
+
+    report = land_answers(_week(later=2, vehicle=OTHER_CAR))
+    assert (_quarantine(connection), _standing(connection), report.touched_days) == ([], [1, 2], [MONDAY, SUNDAY])
+
+
+def test_sessions_outside_the_days_asked_for_stop_the_landing_before_anything_is_written(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    outside = [Rejection("x", "within_window: its plug_in_time falls on 2026-01-01")]
+    many = [session(number, MONDAY) for number in range(1, 101)]
+    before = _everything(connection)
+    with pytest.raises(WrongSessionDay, match="2 of 102 sessions, of 2 vehicles.*doctor --probe.*EV_SESSIONS_SESSION_DAY"):
+        land_answers(_week(*many, rejected=outside), _week(vehicle=OTHER_CAR, rejected=outside))
+    assert _everything(connection) == before
+
+
+def test_a_few_sessions_outside_the_days_asked_for_are_quarantined(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    outside = [Rejection("x", "within_window: its plug_in_time falls on 2026-01-01")]
+    land_answers(_week(session(1, MONDAY), rejected=outside))
+    many = [session(number, MONDAY) for number in range(2, 202)]
+    land_answers(_week(*many, vehicle=OTHER_CAR, rejected=outside), _week(later=1, rejected=outside))
+    assert _quarantine(connection) == ["x", "x"]
+
+
+# All or nothing
+
+
+def test_a_row_that_cannot_be_inserted_leaves_everything_as_it_was(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY), rejected=[Rejection("x")]))
+    before = _everything(connection)
+    with pytest.raises(duckdb.ConversionException):
+        land_answers(_week(session(1, MONDAY, energy_charged_kwh=1), session(2, MONDAY, org_id="no uuid"), later=1))
+    assert _everything(connection) == before
+    assert land_answers(_week(session(2, MONDAY), later=2)).landed_rows == 1
+
+
+_CHILD = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.landing import land
+
+class StopsBeforeCommit:
+    def __init__(self, connection):
+        self._connection = connection
+    def __getattr__(self, name):
+        if name == "commit":
+            print("about to commit", flush=True)
+            sys.stdin.readline()
+        return getattr(self._connection, name)
+
+database, part = map(Path, sys.argv[1:])
+with Database(database, lock_timeout_seconds=30).writing() as connection:
+    land(
+        StopsBeforeCommit(connection), [part], run_id="child", landed_at=datetime.now(UTC), zones={},
+        default_time_zone="UTC", hold_share=1.0,
+    )
+"""
+
+
+def _child(database: Database, part: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _CHILD, str(database.path), str(part)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
+
+
+def _wait_for_commit(child: subprocess.Popen[str]) -> None:
+    assert child.stdout is not None
+    assert child.stdout.readline() == "about to commit\n"
+
+
+def test_a_process_killed_just_before_its_commit_leaves_everything_as_it_was(database: Database, tmp_path: Path) -> None:
+    with database.writing() as connection:
+        _land(connection, [write_part(tmp_path / "first", [_week(session(1, MONDAY))])])
+        before = _everything(connection)
+    second = write_part(tmp_path / "second", [_week(session(2, MONDAY), later=1)])
+    child = _child(database, second)
+    _wait_for_commit(child)
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    with database.writing() as connection:
+        assert _everything(connection) == before
+        _land(connection, [second])
+        assert _standing(connection) == [2]
+
+
+def test_two_processes_that_land_at_once_both_succeed(database: Database, tmp_path: Path) -> None:
+    first = _child(database, write_part(tmp_path / "first", [_week(session(1, MONDAY))]))
+    _wait_for_commit(first)  # it holds the lock now
+    second = _child(database, write_part(tmp_path / "second", [_week(session(2, MONDAY), vehicle=OTHER_CAR)]))
+    for child in (first, second):
+        child.communicate("go on\n")
+        assert child.returncode == 0
+    with database.reading() as connection:
+        assert _standing(connection) == [1, 2]
