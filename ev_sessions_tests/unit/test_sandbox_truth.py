@@ -22,6 +22,7 @@ from ev_sessions.sandbox import (
     typed_row,
 )
 from ev_sessions.sandbox.records import is_well_formed
+from ev_sessions.sandbox.state import Tokens
 from ev_sessions.sandbox.truth import Truth
 from ev_sessions.settings import SessionDay
 
@@ -223,6 +224,12 @@ def test_personal_values_cover_names_addresses_and_cars() -> None:
     user = next(user for user in FLEET.users(LONG_AFTER) if user["role"] == "user")
     car = FLEET.vehicles(UUID(user["id"]), LONG_AFTER)[0]
     assert {user["email"], user["last_name"], user["street"], car["owner"]["email"], car["name"], car["vin"]} <= personal
+
+
+def test_a_token_is_accepted_until_it_expires() -> None:
+    lasting, expired = Tokens(lifetime=3600), Tokens(lifetime=0)
+    assert lasting.accepts(lasting.issue())
+    assert not expired.accepts(expired.issue())
 
 
 @pytest.mark.parametrize("breakage", Breakage)
