@@ -1,9 +1,12 @@
 """An async client of the partner API: paced, retrying, and sure of what it read. Knows neither Dagster nor DuckDB.
 
+Example:
+    ```
     config = PartnerApiConfig("https://app.podero.com", org_id, ClientCredentials(client_id, client_secret))
     async with PartnerApi(config) as api:
         users, _ = await api.users()
         answer = await api.sessions(users[0].id, vehicle_id, DayRange(first, last))
+    ```
 """
 
 from ev_sessions.partner_api.client import PartnerApi, SessionAnswer

@@ -120,7 +120,8 @@ def token_refusal(refused: RequestRefused) -> Exception:
     """What a refused request for a token means."""
     if refused.status in _REFUSING:
         return CredentialsRefused(
-            f"the partner API refuses the client id and secret (status {refused.status}); check both, and that they belong to this host"
+            f"the partner API refuses the client id and secret (status {refused.status}); check both, "
+            "and that they belong to this host"
         )
     return refused
 

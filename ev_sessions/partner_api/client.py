@@ -33,6 +33,7 @@ from ev_sessions.partner_api.requester import Reply, Requester
 from ev_sessions.partner_api.transport import Counts
 
 T = TypeVar("T")
+GetPage = Callable[[str, Callable[[bytes], Page]], Awaitable[Reply[Page]]]
 
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "ev-sessions"}
 
@@ -46,8 +47,8 @@ _MOST_SESSIONS_PER_DAY = 10_000
 class SessionAnswer:
     """The sessions of one vehicle and window, in the API's order, and what it took to read them.
 
-    `total` is the API's own count. `matches` is False where the records differ from it in the same way on every one of `reads` reads.
-    `requests` include the `retries`; `pages` are those of all reads.
+    `total` is the API's own count; `matches` is False where the records differ from it in the same way on every one of `reads`
+    reads. `requests` include the `retries`; `pages` are those of all reads.
     """
 
     sessions: list[SessionRecord]
@@ -160,14 +161,15 @@ class PartnerApi:
             if refused.status != _UNAUTHORISED:
                 raise
             raise CredentialsRefused(
-                "the partner API does not accept the access token, not even a fresh one; check that the credentials belong to this host"
+                "the partner API does not accept the access token, not even a fresh one; "
+                "check that the credentials belong to this host"
             ) from None
 
 
 class _Reading:
     """The reading of one list of sessions, and what it has taken so far, whatever becomes of it."""
 
-    def __init__(self, get: Callable[[str, Callable[[bytes], Page]], Awaitable[Reply[Page]]], url: str, most_sessions: int) -> None:
+    def __init__(self, get: GetPage, url: str, most_sessions: int) -> None:
         self.pages = 0
         self._requests = 0
         self._retries = 0

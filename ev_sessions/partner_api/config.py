@@ -41,7 +41,8 @@ class BearerToken:
 class PartnerApiConfig:
     """Where the API is, who asks, and how fast.
 
-    `base_url` is the root of the host, such as https://app.podero.com. Plain http is for this machine alone unless `allow_plain_http`.
+    `base_url` is the root of the host, such as https://app.podero.com; plain http is for this machine alone unless
+    `allow_plain_http`.
     `max_requests_per_second` of 0 means no ceiling. `request_timeout_seconds` limits one attempt at one request, of which there
     are `max_attempts`. `retry_budget` retries are allowed in all, plus one for every ten requests.
 

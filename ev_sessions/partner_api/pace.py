@@ -26,7 +26,7 @@ _JUST_BELOW = 0.95
 _AFTER_TROUBLE = 0.7
 _LARGEST_DROP = 0.5
 _SLOWEST_RATE = 1.0
-# A learnt rate stands again where the refusal was after so many seconds, and grows by half of itself in about three times as many.
+# After so many seconds a learnt rate is back where the limit was found; after three times as many it is 1.5 times as high.
 _CLIMB_SECONDS = 20.0
 # A line that was held up by the event loop may catch up by so much, which keeps the average; more would be a burst.
 _CATCH_UP_SECONDS = 0.02
@@ -57,7 +57,7 @@ class Pace:
         """Wait until the next request may leave; the time (monotonic) at which it does."""
         async with self._line:
             # A refusal may move the turn while it is waited for.
-            while (wait := self._next - time.monotonic()) > 0:
+            while (wait := self._next - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a time that is waited for, no event
                 await asyncio.sleep(wait)
             now = time.monotonic()
             self._next = max(self._next, now - _CATCH_UP_SECONDS) + 1 / self.rate()
@@ -92,7 +92,8 @@ class Pace:
         if not limited:
             return max(_SLOWEST_RATE, _AFTER_TROUBLE * rate)
         tolerated = self._accepted / max(1.0, now - self._refused_at)
-        lowest = _SLOWEST_RATE if self._learnt is None else max(_SLOWEST_RATE, _LARGEST_DROP * rate)
+        # The first refusal comes early where somebody else used the allowance up before, and says little about it.
+        lowest = max(_SLOWEST_RATE, _LARGEST_DROP * min(rate, _FIRST_RATE))
         return min(rate, max(lowest, _JUST_BELOW * tolerated))
 
     def _random_pause(self) -> float:

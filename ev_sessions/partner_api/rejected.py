@@ -27,9 +27,7 @@ class Rejected:
     record_id: str | None
 
 
-def sift(
-    records: Iterable[str], decode: Callable[[str], T], shown: Callable[[str], str] = str
-) -> tuple[list[T], list[Rejected]]:
+def sift(records: Iterable[str], decode: Callable[[str], T], shown: Callable[[str], str] = str) -> tuple[list[T], list[Rejected]]:
     """The records that `decode` takes, and those that it refuses with a ValueError; of these, `shown` of the text is kept."""
     accepted: list[T] = []
     rejected: list[Rejected] = []

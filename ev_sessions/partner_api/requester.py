@@ -74,7 +74,9 @@ class Requester:
                     )
             if attempt == self._max_attempts:
                 raise RequestFailed(
-                    f"{what}: {failure}; gave up after {attempt} attempts, try again later", requests=requests, retries=attempt - 1
+                    f"{what}: {failure}; gave up after {attempt} attempts, try again later",
+                    requests=requests,
+                    retries=attempt - 1,
                 ) from cause
             self._spend_retry(failure)
             await asyncio.sleep(wait)

@@ -80,7 +80,7 @@ class PacedTransport(httpx.AsyncBaseTransport):
             async with asyncio.timeout(self._timeout):
                 answer = await self._inner.handle_async_request(request)
                 try:
-                    body = b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr] - never a sync stream
+                    await answer.aread()
                 finally:
                     await answer.aclose()
         except TimeoutError:
@@ -91,7 +91,7 @@ class PacedTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(str(error)) from error.__cause__
         except aiohttp.ClientError as error:
             raise httpx.RemoteProtocolError(f"not an HTTP answer ({type(error).__name__})") from error
-        return httpx.Response(answer.status_code, headers=answer.headers, content=body)
+        return answer
 
 
 def _proxy(root: httpx.URL) -> httpx.Proxy | None:
