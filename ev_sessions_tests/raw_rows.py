@@ -13,6 +13,7 @@ from ev_sessions.days import DayRange
 from ev_sessions.settings import ReportDate
 from ev_sessions.tables import ALL_TABLES, Table
 from ev_sessions.warehouse.derive import DeriveReport, derive
+from ev_sessions.warehouse.scripts import transaction
 
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 6, 1, 3, 15, tzinfo=UTC)
@@ -109,16 +110,19 @@ def touched(day: date) -> Row:
 def insert(connection: duckdb.DuckDBPyConnection, table: Table, *rows: Row) -> None:
     """Insert rows; a column that a row does not name is null."""
     places = ", ".join("?" for _ in table.columns)
-    for row in rows:
-        unknown = row.keys() - set(table.column_names)
-        assert not unknown, unknown
-        connection.execute(f"INSERT INTO {table.full_name} VALUES ({places})", [row.get(name) for name in table.column_names])  # noqa: S608
+    with transaction(connection):
+        for row in rows:
+            unknown = row.keys() - set(table.column_names)
+            assert not unknown, unknown
+            values = [row.get(name) for name in table.column_names]
+            connection.execute(f"INSERT INTO {table.full_name} VALUES ({places})", values)  # noqa: S608
 
 
 def empty(connection: duckdb.DuckDBPyConnection) -> None:
     """Delete all rows of all tables."""
-    for table in ALL_TABLES:
-        connection.execute(f"TRUNCATE {table.full_name}")
+    with transaction(connection):
+        for table in ALL_TABLES:
+            connection.execute(f"TRUNCATE {table.full_name}")
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Row]:
