@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 # Numbers stay text: Python's int refuses more than 4,300 digits, and the values are thrown away anyway.
 _LAX = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
@@ -25,11 +26,13 @@ def elements(text: str) -> list[str]:
         NotJsonError: `text` is not an array.
     """
     found: list[str] = []
-    at = _opened(text, "[]")
-    while not _closed(text, at, "]"):
+
+    def take(at: int) -> int:
         end = _value_end(text, at)
         found.append(text[at:end])
-        at = _next(text, end, "]")
+        return end
+
+    _walk(text, "[]", take)
     return found
 
 
@@ -40,40 +43,32 @@ def members(text: str) -> list[tuple[str, str]]:
         NotJsonError: `text` is not an object.
     """
     found: list[tuple[str, str]] = []
-    at = _opened(text, "{}")
-    while not _closed(text, at, "}"):
+
+    def take(at: int) -> int:
         name_end = _value_end(text, at)
-        start = _after(text, _skip(text, name_end), ":")
+        start = _after(text, name_end, ":")
         end = _value_end(text, start)
-        found.append((str(json.loads(text[at:name_end], strict=False)), text[start:end]))
-        at = _next(text, end, "}")
+        found.append((str(_LAX.decode(text[at:name_end])), text[start:end]))
+        return end
+
+    _walk(text, "{}", take)
     return found
 
 
-def _opened(text: str, brackets: str) -> int:
-    """The position of the first part of the collection that fills `text`."""
-    stripped = text.rstrip()
-    start = _skip(text, 0)
-    if not (stripped.startswith(brackets[0], start) and stripped.endswith(brackets[1])):
-        raise NotJsonError(f"expected {brackets[0]}...{brackets[1]}")
-    return _skip(text, start + 1)
-
-
-def _closed(text: str, at: int, bracket: str) -> bool:
-    if not text.startswith(bracket, at):
-        return False
-    if text[at + 1 :].strip():
-        raise NotJsonError(f"something follows the closing {bracket}")
-    return True
-
-
-def _next(text: str, end: int, bracket: str) -> int:
-    """The position of the next part, or of the closing `bracket`."""
-    at = _skip(text, end)
-    return at if text.startswith(bracket, at) else _after(text, at, ",")
+def _walk(text: str, brackets: str, take: Callable[[int], int]) -> None:
+    """Call `take` with the position of each part of the collection that fills `text`; it answers where the part ends."""
+    at = _after(text, 0, brackets[0])
+    if not text.startswith(brackets[1], at):
+        at = _skip(text, take(at))
+        while text.startswith(",", at):
+            at = _skip(text, take(_skip(text, at + 1)))
+    if _after(text, at, brackets[1]) < len(text):
+        raise NotJsonError(f"something follows the closing {brackets[1]}")
 
 
 def _after(text: str, at: int, sign: str) -> int:
+    """The position of what follows `sign`, which is the next thing from `at` on."""
+    at = _skip(text, at)
     if not text.startswith(sign, at):
         raise NotJsonError(f"expected {sign} at character {at}")
     return _skip(text, at + 1)
