@@ -40,7 +40,7 @@ def build_defs(
     with warnings.catch_warnings():
         # Backfill policies are in beta and chosen knowingly: nobody who runs a backfill needs to hear of it.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = _assets(graph)
+        assets = [*fleet_assets(graph), raw_sessions_asset(graph), derived_assets(graph)]
     return dg.Definitions(
         assets=assets,
         asset_checks=[session_checks(graph, lookback_days=settings.lookback_days)],
@@ -53,11 +53,6 @@ def build_defs(
         }
         | dict(resources or {}),
     )
-
-
-def _assets(graph: Graph) -> list[dg.AssetsDefinition]:
-    users_and_vehicles = fleet_assets(graph)
-    return [*users_and_vehicles, raw_sessions_asset(graph, deps=users_and_vehicles), derived_assets(graph)]
 
 
 @dg.definitions

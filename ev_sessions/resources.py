@@ -72,9 +72,10 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
         Raises:
             SettingsError: it is missing or no UUID.
         """
-        _require(self.org_id, "org_id", "the UUID of the organisation")
         try:
-            return UUID(self.org_id)
+            return UUID(_required(self.org_id, "org_id", "the UUID of the organisation"))
+        except SettingsError:
+            raise
         except ValueError:
             raise SettingsError(f"{variable('org_id')} is {self.org_id!r}, which is not a UUID") from None
 
@@ -85,10 +86,9 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
             SettingsError: a setting is missing.
             PermanentError: one that the client refuses, such as plain http to another machine.
         """
-        _require(self.api_url, "api_url", "the root of the partner API, for example https://app.podero.com")
         return PartnerApi(
             PartnerApiConfig(
-                base_url=self.api_url,
+                base_url=_required(self.api_url, "api_url", "the root of the partner API, for example https://app.podero.com"),
                 org_id=self.organisation(),
                 credentials=self._credentials(),
                 max_requests_per_second=self.max_requests_per_second,
@@ -107,9 +107,10 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
             return BearerToken(token)
         client_id = self.client_id or read_secret_file("client_id", self.client_id_file)
         client_secret = self.client_secret or read_secret_file("client_secret", self.client_secret_file)
-        _require(client_id, "client_id", f"the OAuth2 client id (or {variable('access_token')} instead)")
-        _require(client_secret, "client_secret", "the OAuth2 client secret")
-        return ClientCredentials(client_id, client_secret)
+        return ClientCredentials(
+            _required(client_id, "client_id", f"the OAuth2 client id (or {variable('access_token')} instead)"),
+            _required(client_secret, "client_secret", "the OAuth2 client secret"),
+        )
 
 
 class StageResource(dg.ConfigurableResource[None]):
@@ -194,6 +195,7 @@ def _secret(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
     return {f"{name}_file": environ.get(variable(name) + FILE_SUFFIX, "")}
 
 
-def _require(value: str | None, name: str, meaning: str) -> None:
+def _required(value: str | None, name: str, meaning: str) -> str:
     if not value:
         raise SettingsError(f"{variable(name)} is not set; it is {meaning}")
+    return value

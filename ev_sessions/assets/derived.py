@@ -25,9 +25,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=graph.name("derived"),
-        specs=[
-            dg.AssetSpec(**graph.spec(table), deps=_deps(graph, table), kinds={"sql", "duckdb"}) for table in ANALYTICS_TABLES
-        ],
+        specs=[graph.spec(table, deps=_deps(table), kinds={"sql", "duckdb"}) for table in ANALYTICS_TABLES],
         partitions_def=graph.partitions,
         backfill_policy=graph.backfill_policy,
         pool=DATABASE_POOL,
@@ -64,32 +62,18 @@ def _shown(table: Table, day: DayFigures) -> dict[str, object]:
         DAILY_SAVINGS: day.daily_savings_rows,
         FLEET_DAILY: 1,
     }
-    energy = {"sessions": day.sessions, "energy_kwh": day.energy_kwh}
-    savings = {
-        "cost_eur": day.cost_eur,
-        "savings_eur": day.savings_eur,
-        "savings_rate": day.savings_rate,
-        "cost_coverage": day.cost_coverage,
-        "savings_coverage": day.savings_coverage,
-    }
-    coverage = {
-        "vehicles_due": day.vehicles_due,
-        "vehicles_read": day.vehicles_read,
-        "vehicles_failed": day.vehicles_failed,
-        "quarantined": day.quarantined,
-        "is_final": day.is_final,
-    }
-    told: dict[Table, dict[str, object]] = {
-        ANALYTICS_SESSIONS: energy | {"quarantined": day.quarantined},
+    energy = ("sessions", "energy_kwh")
+    savings = ("cost_eur", "savings_eur", "savings_rate", "cost_coverage", "savings_coverage")
+    coverage = ("vehicles_due", "vehicles_read", "vehicles_failed", "quarantined", "is_final")
+    told = {
+        ANALYTICS_SESSIONS: (*energy, "quarantined"),
         DAILY_ENERGY: energy,
         DAILY_SAVINGS: savings,
-        FLEET_DAILY: energy | savings | coverage,
+        FLEET_DAILY: (*energy, *savings, *coverage),
     }
-    return {"dagster/partition_row_count": rows[table]} | told[table]
+    return {"dagster/partition_row_count": rows[table]} | {name: getattr(day, name) for name in told[table]}
 
 
-def _deps(graph: Graph, table: Table) -> list[dg.AssetKey]:
+def _deps(table: Table) -> list[Table]:
     """The tables of this step that `table` is made from; what is made from raw tables depends on `raw_sessions`."""
-    names = {origin.full_name for origin in ANALYTICS_TABLES} & set(table.made_from)
-    own = [graph.key(origin) for origin in ANALYTICS_TABLES if origin.full_name in names]
-    return own or [graph.key(RAW_SESSIONS)]
+    return [origin for origin in ANALYTICS_TABLES if origin.full_name in table.made_from] or [RAW_SESSIONS]

@@ -20,7 +20,9 @@ from ev_sessions.warehouse.fleet import FleetChange, land_users, land_vehicles, 
 def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
     """The two assets of the fleet; not partitioned, since the API tells only how it is now."""
 
-    @dg.asset(**graph.spec(RAW_USERS), kinds={"python", "duckdb"}, pool=API_POOL)
+    @dg.multi_asset(
+        name=graph.name("raw_users"), specs=[graph.spec(RAW_USERS, deps=[], kinds={"python", "duckdb"})], pool=API_POOL
+    )
     def raw_users(
         context: dg.AssetExecutionContext, partner_api: PartnerApiResource, session_warehouse: WarehouseResource
     ) -> dg.MaterializeResult[None]:
@@ -35,7 +37,11 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
         tell_run(context, graph.key(RAW_USERS), asdict(counts))
         return dg.MaterializeResult(metadata=_told(snapshot, change) | graph.event_metadata(RAW_USERS))
 
-    @dg.asset(**graph.spec(RAW_VEHICLES), deps=[raw_users], kinds={"python", "duckdb"}, pool=API_POOL)
+    @dg.multi_asset(
+        name=graph.name("raw_vehicles"),
+        specs=[graph.spec(RAW_VEHICLES, deps=[RAW_USERS], kinds={"python", "duckdb"})],
+        pool=API_POOL,
+    )
     def raw_vehicles(
         context: dg.AssetExecutionContext, partner_api: PartnerApiResource, session_warehouse: WarehouseResource
     ) -> dg.MaterializeResult[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -51,16 +51,18 @@ class Graph:
         """`name` as an op, job or schedule that can stand beside those of another code location."""
         return "__".join([*self.key_prefix, name])
 
-    def spec(self, table: Table) -> dict[str, Any]:
-        """What the declaration of `table` says about its asset, as arguments of `dg.asset` and `dg.AssetSpec`."""
-        return {
-            "key": self.key(table),
-            "description": table.description,
-            "group_name": table.schema,
-            "owners": list(OWNERS),
-            "tags": TAGS,
-            "metadata": {"dagster/table_name": table.full_name, "dagster/column_schema": _column_schema(table)},
-        }
+    def spec(self, table: Table, *, deps: Sequence[Table], kinds: set[str]) -> dg.AssetSpec:
+        """The asset of `table` as its declaration describes it."""
+        return dg.AssetSpec(
+            self.key(table),
+            deps=[self.key(origin) for origin in deps],
+            description=table.description,
+            group_name=table.schema,
+            kinds=kinds,
+            owners=list(OWNERS),
+            tags=TAGS,
+            metadata={"dagster/table_name": table.full_name, "dagster/column_schema": _column_schema(table)},
+        )
 
     def event_metadata(self, table: Table) -> dict[str, Any]:
         """What each materialization of `table` carries besides its figures."""

@@ -17,7 +17,7 @@ from ev_sessions.ingest.fleet import read_vehicle_pairs
 from ev_sessions.ingest.plan import VehicleWindow, plan
 from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.stage.parts import WindowStage
-from ev_sessions.tables import RAW_SESSIONS
+from ev_sessions.tables import RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.fleet import fleet
 from ev_sessions.warehouse.landing import DayFigures, LandingReport, land
 
@@ -46,16 +46,15 @@ class ProgressReport:
             )
 
 
-def raw_sessions_asset(graph: Graph, deps: Sequence[dg.AssetsDefinition]) -> dg.AssetsDefinition:
+def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
     """The asset of `raw.sessions`, with its ledger, quarantine and versions."""
 
-    @dg.asset(
-        **graph.spec(RAW_SESSIONS),
-        deps=deps,
-        kinds={"python", "duckdb"},
-        pool=API_POOL,
+    @dg.multi_asset(
+        name=graph.name("raw_sessions"),
+        specs=[graph.spec(RAW_SESSIONS, deps=[RAW_USERS, RAW_VEHICLES], kinds={"python", "duckdb"})],
         partitions_def=graph.partitions,
         backfill_policy=graph.backfill_policy,
+        pool=API_POOL,
     )
     def raw_sessions(
         context: dg.AssetExecutionContext,

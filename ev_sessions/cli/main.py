@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
-from ev_sessions.days import DayRange, DayRangeError, parse_day
+from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, utc_today
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.settings import SettingsError
 
@@ -150,9 +150,7 @@ def restore(source: Annotated[Path, typer.Argument(help="A file that `ev-session
     put_back(os.environ, source)
 
 
-def _yesterday() -> object:
-    from ev_sessions.days import ONE_DAY, utc_today
-
+def _yesterday() -> date:
     return utc_today(datetime.now(UTC)) - ONE_DAY
 
 

@@ -31,9 +31,9 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
         fleet = data.fleet_daily(days.first, days.last)
     with Database(database).reading() as connection:
         totals = ledger.totals(connection, days)
-    table = Table(title=f"Charging sessions, {days}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("day (UTC)")
-    for name in ("sessions", "kWh", "cost EUR", "savings EUR", "rate", "vehicles read", "final"):
+    table = Table(title=f"Charging sessions, {days}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("day (UTC)", no_wrap=True)
+    for name in ("sessions", "kWh", "cost EUR", "saved EUR", "rate", "coverage", "final"):
         table.add_column(name, justify="right", no_wrap=True)
     if len(fleet) > _DAYS_SHOWN:
         table.add_row(f"{len(fleet) - _DAYS_SHOWN} earlier")
@@ -42,7 +42,7 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
             f"{day['session_day']:%Y-%m-%d}",
             *_sums(day),
             _share(day["savings_rate"]),
-            f"{day['vehicles_read']} of {day['vehicles_due']}",
+            _share(day["vehicles_read"] / day["vehicles_due"] if day["vehicles_due"] else None),
             "yes" if day["is_final"] else "no",
         )
     table.add_section()
@@ -52,10 +52,11 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
         *_sums(asdict(totals)),
         _share(totals.savings_rate),
         read,
-        f"{totals.final_days} of {totals.days}",
+        f"{totals.final_days}/{totals.days}",
     )
     console.print(table)
     console.print(
+        "Coverage: vehicles read of those due. "
         f"The cost is known for {_share(totals.cost_coverage)} of the energy, the savings for {_share(totals.savings_coverage)}; "
         f"{totals.quarantined} records are in quarantine. Rate: savings over what the same energy would have cost unsteered, "
         "the platform's own claim. A day that is not final may still gain sessions.",
@@ -73,7 +74,7 @@ def _sums(figures: Mapping[Any, Any]) -> tuple[str, str, str, str]:
 
 
 def _number(value: Decimal | float | None, places: int) -> str:
-    return "unknown" if value is None or pd.isna(value) else f"{value:,.{places}f}"
+    return "unknown" if value is None or pd.isna(float(value)) else f"{value:,.{places}f}"
 
 
 def _share(value: float | None) -> str:
