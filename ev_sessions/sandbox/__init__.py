@@ -17,7 +17,7 @@ from ev_sessions.sandbox.fleet import SimulatedFleet
 from ev_sessions.sandbox.options import Order, SandboxOptionError, SandboxOptions
 from ev_sessions.sandbox.records import MalformedRecordError, Row, typed_row
 from ev_sessions.sandbox.replay import Recording, ReplayFileError
-from ev_sessions.sandbox.serving import PortTakenError, serve_forever, serving
+from ev_sessions.sandbox.serving import PortTakenError, base_url, serve_forever, serving
 from ev_sessions.sandbox.truth import Totals, Truth
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "SimulatedFleet",
     "Totals",
     "Truth",
+    "base_url",
     "broken_body",
     "serve_forever",
     "serving",

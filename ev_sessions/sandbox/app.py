@@ -1,74 +1,35 @@
-"""The simulated partner API over HTTP: the contract's routes, and the gate that every request passes.
-
-The gate counts, delays, limits, spoils and authorises; behind it a handler is a plain function from a call to a reply.
-"""
+"""The simulated partner API over HTTP: the contract's routes, one handler each, and what they check."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime
 from hmac import compare_digest
 from uuid import UUID
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
 
 from ev_sessions.days import DayRange, DayRangeError, parse_day
 from ev_sessions.errors import PermanentError
-from ev_sessions.sandbox.faults import Cut, Delayed, Fault, Kind, Refusal, Truncated
+from ev_sessions.sandbox.faults import Kind
+from ev_sessions.sandbox.gate import OK, Call, Gate, Handler, RefusedError, Reply, json_reply
 from ev_sessions.sandbox.options import SandboxOptions
 from ev_sessions.sandbox.pages import sessions_page
-from ev_sessions.sandbox.state import TOO_MANY, UNAUTHORISED, SandboxState
+from ev_sessions.sandbox.state import UNAUTHORISED, SandboxState
 from ev_sessions.sandbox.truth import Truth
 
 BASE_PATH = "/api/partners/v2.0/org/{org_id}"
 TOKEN_PATH = "/oauth2/token/"  # noqa: S105 - a path, not a password
-CONNECTION_EXTENSION = "ev_sessions.connection"
-"""The ASGI extension with `close` and `abort`, by which `ev_sessions.sandbox.serving` lets the app drop a connection."""
 
 _USER_PATH = BASE_PATH + "/users/{user_id}/electric-vehicles"
 _VEHICLE_PATH = _USER_PATH + "/{vehicle_id}"
 _MAX_LIMIT = 200
 _DEFAULT_LIMIT = 50
 _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _UNPROCESSABLE = 400, 403, 404, 422
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request as handlers see it."""
-
-    state: SandboxState
-    path: Mapping[str, str]
-    query: Mapping[str, str]
-    authorization: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class RefusedError(Exception):
-    """A request that the contract refuses, with an HTTP status and the reason."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.reply = _json({"detail": reason}, status)
-
-
-Handler = Callable[[Call], Reply]
 
 
 class Sandbox(SandboxState):
@@ -90,73 +51,18 @@ def build_app(state: SandboxState) -> Starlette:
     app = Starlette(
         routes=[
             *(
-                Route(path, _Gate(state, kind, _authorised(handler)), methods=["GET"])
+                Route(path, Gate(state, kind, _authorised(handler)), methods=["GET"])
                 for path, (kind, handler) in contract.items()
             ),
-            Route(TOKEN_PATH, _Gate(state, Kind.TOKEN, _token), methods=["POST"]),
-            Route("/_sandbox/counts", _Gate(state, None, _counts), methods=["GET"]),
-            Route("/_sandbox/totals", _Gate(state, None, _totals), methods=["GET"]),
-            Route("/_sandbox/clock", _Gate(state, None, _clock), methods=["POST"]),
+            Route(TOKEN_PATH, Gate(state, Kind.TOKEN, _token), methods=["POST"]),
+            Route("/_sandbox/counts", Gate(state, None, _counts), methods=["GET"]),
+            Route("/_sandbox/totals", Gate(state, None, _totals), methods=["GET"]),
+            Route("/_sandbox/clock", Gate(state, None, _clock), methods=["POST"]),
         ]
     )
     # The trailing slash of the token's path matters, as it does to the real API.
     app.router.redirect_slashes = False
     return app
-
-
-class _Gate:
-    """An ASGI endpoint: one handler, and everything that may come between it and the client. No kind: nothing comes between."""
-
-    def __init__(self, state: SandboxState, kind: Kind | None, handler: Handler) -> None:
-        self._state = state
-        self._kind = kind
-        self._handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        call = Call(
-            state=self._state,
-            path=request.path_params,
-            query=request.query_params,
-            authorization=request.headers.get("authorization", ""),
-            body=await request.body(),
-        )
-        if self._kind is None:
-            await _send(send, self._answer(call))
-            return
-        fault = self._state.arrived(self._kind, request.url.path + "?" + request.url.query, _vehicle_in(call))
-        admitted = self._state.pace.admits()
-        await asyncio.sleep(self._state.options.latency_ms / 1000)
-        if isinstance(fault, Delayed) and await _hung_up(receive, fault.seconds):
-            return
-        if isinstance(fault, Cut):
-            scope["extensions"][CONNECTION_EXTENSION]["abort"]()
-            await _hung_up(receive)
-            return
-        reply = self._reply(call, fault) if admitted else _slow_down(self._state)
-        self._state.answered(reply.status)
-        if isinstance(fault, Truncated):
-            await _send_half(send, reply)
-            scope["extensions"][CONNECTION_EXTENSION]["close"]()
-            await _hung_up(receive)
-            return
-        if self._kind is Kind.SESSIONS and reply.status == _OK:
-            self._state.counts.add("pages")
-        await _send(send, reply)
-
-    def _reply(self, call: Call, fault: Fault | None) -> Reply:
-        if isinstance(fault, Refusal):
-            return Reply(fault.status, fault.body, fault.headers)
-        return self._answer(call)
-
-    def _answer(self, call: Call) -> Reply:
-        try:
-            return self._handler(call)
-        except RefusedError as refused:
-            return refused.reply
-
-
-_OK = 200
 
 
 def _authorised(handler: Handler) -> Handler:
@@ -176,16 +82,16 @@ def _authorised(handler: Handler) -> Handler:
 def _token(call: Call) -> Reply:
     credentials = f"{call.state.client_id}:{call.state.client_secret}"
     if not compare_digest(_basic(call.authorization), credentials.encode()):
-        return _json({"error": "invalid_client"}, UNAUTHORISED)
+        return json_reply({"error": "invalid_client"}, UNAUTHORISED)
     if _json_body(call).get("grant_type") != "client_credentials":
-        return _json({"error": "unsupported_grant_type"}, _BAD_REQUEST)
+        return json_reply({"error": "unsupported_grant_type"}, _BAD_REQUEST)
     token = {
         "access_token": call.state.tokens.issue(),
         "expires_in": call.state.options.token_ttl,
         "token_type": "Bearer",
         "scope": "read write",
     }
-    return _json(token)
+    return json_reply(token)
 
 
 def _users(call: Call) -> Reply:
@@ -193,12 +99,12 @@ def _users(call: Call) -> Reply:
     if wanted not in {"true", "false"}:
         raise RefusedError(_UNPROCESSABLE, "include_deleted is neither true nor false")
     users = call.state.truth.users(call.state.now)
-    return _json([user for user in users if wanted == "true" or user["deleted_at"] is None])
+    return json_reply([user for user in users if wanted == "true" or user["deleted_at"] is None])
 
 
 def _vehicles(call: Call) -> Reply:
     try:
-        return _json(call.state.truth.vehicles(_uuid(call.path["user_id"]), call.state.now))
+        return json_reply(call.state.truth.vehicles(_uuid(call.path["user_id"]), call.state.now))
     except KeyError:
         raise RefusedError(_NOT_FOUND, "no such user") from None
 
@@ -207,22 +113,22 @@ def _sessions(call: Call) -> Reply:
     vehicle = _owned_vehicle(call)
     limit = _number(call, "limit", _DEFAULT_LIMIT, 1, _MAX_LIMIT)
     offset = _number(call, "offset", 0, 0, None)
-    return Reply(_OK, sessions_page(call.state, vehicle, _window(call), limit, offset))
+    return Reply(OK, sessions_page(call.state, vehicle, _window(call), limit, offset))
 
 
 def _current(call: Call) -> Reply:
     session = call.state.truth.running(_owned_vehicle(call), call.state.now)
-    return Reply(_OK, b'{"session":' + (session or b"null") + b"}")
+    return Reply(OK, b'{"session":' + (session or b"null") + b"}")
 
 
 def _counts(call: Call) -> Reply:
-    return _json(call.state.counts.as_dict())
+    return json_reply(call.state.counts.as_dict())
 
 
 def _totals(call: Call) -> Reply:
     window = _window(call)
     totals = call.state.truth.totals(window.first, window.last, call.state.now, call.state.options.session_day)
-    return _json(asdict(totals))
+    return json_reply(asdict(totals))
 
 
 def _clock(call: Call) -> Reply:
@@ -230,7 +136,7 @@ def _clock(call: Call) -> Reply:
         call.state.now = datetime.fromisoformat(str(_json_body(call).get("now")))
     except (ValueError, PermanentError):
         raise RefusedError(_UNPROCESSABLE, "now is no instant with a time zone") from None
-    return _json({"now": call.state.now})
+    return json_reply({"now": call.state.now})
 
 
 def _owned_vehicle(call: Call) -> UUID:
@@ -271,13 +177,6 @@ def _uuid(text: str) -> UUID:
         raise RefusedError(_NOT_FOUND, f"{text!r} is no id") from None
 
 
-def _vehicle_in(call: Call) -> UUID | None:
-    try:
-        return UUID(call.path["vehicle_id"])
-    except (KeyError, ValueError):
-        return None
-
-
 def _basic(authorization: str) -> bytes:
     scheme, _, encoded = authorization.partition(" ")
     try:
@@ -291,39 +190,3 @@ def _json_body(call: Call) -> dict[str, object]:
         return msgspec.json.decode(call.body, type=dict[str, object])
     except msgspec.MsgspecError:
         raise RefusedError(_BAD_REQUEST, "the body is no JSON object") from None
-
-
-def _json(value: object, status: int = _OK) -> Reply:
-    return Reply(status, msgspec.json.encode(value))
-
-
-def _slow_down(state: SandboxState) -> Reply:
-    reply = _json({"detail": "too many requests"}, TOO_MANY)
-    return Reply(reply.status, reply.body, {"retry-after": str(state.pace.retry_after)})
-
-
-async def _hung_up(receive: Receive, seconds: float | None = None) -> bool:
-    """Whether the client hangs up within `seconds` (None: wait until it does)."""
-    try:
-        async with asyncio.timeout(seconds):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _send(send: Send, reply: Reply) -> None:
-    await send(_start(reply))
-    await send({"type": "http.response.body", "body": reply.body})
-
-
-async def _send_half(send: Send, reply: Reply) -> None:
-    await send(_start(reply))
-    await send({"type": "http.response.body", "body": reply.body[: len(reply.body) // 2], "more_body": True})
-
-
-def _start(reply: Reply) -> Message:
-    headers = {"content-type": "application/json", **reply.headers, "content-length": str(len(reply.body))}
-    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": reply.status, "headers": encoded}

@@ -12,7 +12,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ev_sessions.errors import PermanentError
-from ev_sessions.sandbox.app import CONNECTION_EXTENSION, Sandbox
+from ev_sessions.sandbox.app import Sandbox
+from ev_sessions.sandbox.gate import CONNECTION_EXTENSION
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 2048
