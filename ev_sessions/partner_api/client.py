@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -93,6 +94,11 @@ class PartnerApi:
     def counts(self) -> Counts:
         """What was asked so far."""
         return self._requester.counts
+
+    @property
+    def clock_lead(self) -> timedelta | None:
+        """By how much this machine's clock is ahead of the API's, to the second; None where its last answer had no date."""
+        return self._requester.clock_lead
 
     async def users(self, *, include_deleted: bool = True) -> tuple[list[User], list[Rejected]]:
         """The organisation's users, and the records that do not fit.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Generic, TypeVar
 
 import httpx
@@ -33,6 +35,7 @@ class Requester:
 
     def __init__(self, config: PartnerApiConfig) -> None:
         self.counts = Counts()
+        self.clock_lead: timedelta | None = None
         self._client = httpx.AsyncClient(transport=PacedTransport(config, self.counts), trust_env=False)
         self._max_attempts = config.max_attempts
         self._budget = RetryBudget(config.retry_budget)
@@ -59,6 +62,7 @@ class Requester:
             try:
                 response = await self._client.send(request, auth=auth)
                 requests += 1 + len(response.history)
+                self.clock_lead = _clock_lead(response.headers)
                 if response.status_code == _OK:
                     return Reply(decode(response.content), requests, attempt - 1)
                 failure, wait = f"the API answers {response.status_code}", _wait_after(response, attempt)
@@ -98,6 +102,15 @@ def _refusal(response: httpx.Response) -> str:
             "which is not followed; check the base url"
         )
     return f"the API answers {response.status_code}, which asking again does not change"
+
+
+def _clock_lead(headers: httpx.Headers) -> timedelta | None:
+    """By how much this machine's clock is ahead of the `Date` of an answer that has just come; None where it has none."""
+    try:
+        date = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return None
+    return datetime.now(UTC) - (date if date.tzinfo else date.replace(tzinfo=UTC))
 
 
 def _in_one_line(error: httpx.RequestError) -> str:

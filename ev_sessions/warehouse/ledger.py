@@ -7,7 +7,7 @@ never ids: they go into Dagster's events.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import duckdb
@@ -140,6 +140,12 @@ def totals(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Totals:
 def table_row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Rows of every table, by `schema.name`."""
     return {table.full_name: len(connection.table(table.full_name)) for table in ALL_TABLES}
+
+
+def last_landing(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When sessions were landed last (aware UTC); None where they never were."""
+    ((landed_at,),) = connection.execute("SELECT max(landed_at) FROM raw.fetches").fetchall()
+    return None if landed_at is None else landed_at.astimezone(UTC)
 
 
 def _ask_about(connection: duckdb.DuckDBPyConnection, days: DayRange | None) -> None:
