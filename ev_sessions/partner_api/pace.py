@@ -17,6 +17,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Callable
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,14 +36,15 @@ _LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Pace:
-    """The line that every request passes. `ceiling` is in requests/s; 0: none."""
+    """The line that every request passes. `ceiling` is in requests/s (0: none); `clock` gives monotonic seconds."""
 
-    def __init__(self, ceiling: float) -> None:
+    def __init__(self, ceiling: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._ceiling = ceiling or math.inf
         self._learnt: float | None = None
         self._line = asyncio.Lock()
         self._next = 0.0
-        self._refused_at = time.monotonic()
+        self._refused_at = clock()
         self._accepted = 0
         self._fruitless = 0
 
@@ -50,16 +52,16 @@ class Pace:
         """The present rate (requests/s)."""
         if self._learnt is None:
             return min(self._ceiling, _FIRST_RATE + _GROWTH_PER_ACCEPTED * self._accepted)
-        quiet = (time.monotonic() - self._refused_at) / _CLIMB_SECONDS
+        quiet = (self._clock() - self._refused_at) / _CLIMB_SECONDS
         return min(self._ceiling, self._learnt * (1 + (1 / _JUST_BELOW - 1) * quiet**2))
 
     async def turn(self) -> float:
         """Wait until the next request may leave; the time (monotonic) at which it does."""
         async with self._line:
             # A refusal may move the turn while it is waited for.
-            while (wait := self._next - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a time that is waited for, no event
+            while (wait := self._next - self._clock()) > 0:  # noqa: ASYNC110 - it is a time that is waited for, no event
                 await asyncio.sleep(wait)
-            now = time.monotonic()
+            now = self._clock()
             self._next = max(self._next, now - _CATCH_UP_SECONDS) + 1 / self.rate()
         return now
 
@@ -72,7 +74,7 @@ class Pace:
 
         Everyone waits for `retry_after` seconds, or for a random time where the API names none.
         """
-        now = time.monotonic()
+        now = self._clock()
         if sent_at <= self._refused_at:
             # It left before the refusal that everyone waits for already.
             self._next = max(self._next, now + (retry_after or 0.0))
