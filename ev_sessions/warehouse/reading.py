@@ -26,7 +26,8 @@ from ev_sessions.warehouse.connection import Database
 
 Parameters = Sequence[object] | Mapping[str, object]
 
-_READ_ONLY = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+# DuckDB sums whole numbers into HUGEINT, which pandas does not know.
+_CASTS = {"decimal": "::DOUBLE", "hugeint": "::BIGINT"}
 
 # Nullable types, so that an unknown number stays a number column. What is not named here becomes what Arrow makes of it.
 _DTYPES: Mapping[pa.DataType, Any] = {
@@ -108,9 +109,9 @@ class Data:
         """
         with self._reading() as connection:
             statements = duckdb.extract_statements(query)
-            if len(statements) != 1 or statements[0].type not in _READ_ONLY:
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise NotAQuery("sql() takes one statement that reads, such as SELECT; open the file with duckdb for others")
-            return _frame(connection.execute(statements[0], parameters).to_arrow_table())
+            return _frame(connection.sql(statements[0], params=parameters))
 
     def _days_of(self, table: Table, first: date | str, last: date | str) -> pd.DataFrame:
         days = DayRange(_day(first), _day(last))
@@ -140,18 +141,19 @@ def _day(day: date | str) -> date:
     return day.date() if isinstance(day, datetime) else day
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    fractions = [field.name for field in table.schema if pa.types.is_decimal(field.type) and field.type.scale > 0]
-    table = table.cast(pa.schema([field.with_type(_storable(field.type)) for field in table.schema]))
+def _frame(relation: duckdb.DuckDBPyRelation) -> pd.DataFrame:
+    names_and_kinds = [(name, kind.id) for name, kind in zip(relation.columns, relation.types, strict=True)]
+    # By place, since a query may name two columns alike; in DuckDB, since Arrow's floats are off by one in the last digit.
+    columns = [
+        f"#{place}{_CASTS.get(kind, '')} AS {_quoted(name)}" for place, (name, kind) in enumerate(names_and_kinds, start=1)
+    ]
+    table = relation.project(", ".join(columns)).to_arrow_table()
     frame: pd.DataFrame = table.to_pandas(types_mapper=_DTYPES.get, maps_as_pydicts="strict", date_as_object=False)
-    dates = [field.name for field in table.schema if pa.types.is_date(field.type)]
+    dates = [name for name, kind in names_and_kinds if kind == "date"]
     frame = frame.astype(dict.fromkeys(dates, "datetime64[s]"))
-    frame.attrs["decimal_columns"] = fractions
+    frame.attrs["decimal_columns"] = [name for name, kind in names_and_kinds if kind == "decimal"]
     return frame
 
 
-def _storable(kind: pa.DataType) -> pa.DataType:
-    """Decimals as floats, but those without a fraction as integers: DuckDB sums integers into such."""
-    if not pa.types.is_decimal(kind):
-        return kind
-    return pa.float64() if kind.scale > 0 else pa.int64()
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
