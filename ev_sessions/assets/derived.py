@@ -37,7 +37,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
             report = derive(
                 connection,
                 days,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 report_date=session_warehouse.report_date,
                 lookback_days=session_warehouse.lookback_days,
                 derived_at=datetime.now(UTC),

@@ -26,14 +26,14 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
     def raw_users(
         context: dg.AssetExecutionContext, partner_api: PartnerApiResource, session_warehouse: WarehouseResource
     ) -> dg.MaterializeResult[None]:
-        org_id, seen_at = partner_api.organisation(), datetime.now(UTC)
         with failures_told():
+            org_id, seen_at = partner_api.organisation(), datetime.now(UTC)
             if partner_api.fleet_file:
                 snapshot, counts = users_from_file(Path(partner_api.fleet_file), org_id), Counts()
             else:
                 snapshot, counts = _ask(partner_api, lambda client: discover_users(client, org_id))
             with session_warehouse.writing() as connection:
-                change = land_users(connection, snapshot.rows, seen_at=seen_at, run_id=context.run_id)
+                change = land_users(connection, snapshot.rows, seen_at=seen_at, run_id=context.run.run_id)
         tell_run(context, graph.key(RAW_USERS), asdict(counts))
         return dg.MaterializeResult(metadata=_told(snapshot, change) | graph.event_metadata(RAW_USERS))
 
@@ -45,8 +45,8 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
     def raw_vehicles(
         context: dg.AssetExecutionContext, partner_api: PartnerApiResource, session_warehouse: WarehouseResource
     ) -> dg.MaterializeResult[None]:
-        org_id, seen_at = partner_api.organisation(), datetime.now(UTC)
         with failures_told():
+            org_id, seen_at = partner_api.organisation(), datetime.now(UTC)
             if partner_api.fleet_file:
                 snapshot, counts = vehicles_from_file(Path(partner_api.fleet_file), org_id), Counts()
             else:
@@ -58,7 +58,7 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
                 )
             with session_warehouse.writing() as connection:
                 change = land_vehicles(
-                    connection, snapshot.rows, users_read=snapshot.users_read, seen_at=seen_at, run_id=context.run_id
+                    connection, snapshot.rows, users_read=snapshot.users_read, seen_at=seen_at, run_id=context.run.run_id
                 )
         tell_run(context, graph.key(RAW_VEHICLES), asdict(counts))
         return dg.MaterializeResult(metadata=_told(snapshot, change) | graph.event_metadata(RAW_VEHICLES))

@@ -71,12 +71,12 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
                 org_id=partner_api.organisation(),
                 days=days,
                 session_day=partner_api.session_day,
-                run=context.run_id,
+                run=context.run.run_id,
                 now=datetime.now(UTC),
             ) as stage:
                 summary = _fetch(partner_api, stage, windows, progress)
                 fetched = time.monotonic()
-                report = _land(session_warehouse, stage, context.run_id)
+                report = _land(session_warehouse, stage, context.run.run_id)
                 landing_seconds = time.monotonic() - fetched
                 stage.clear()
         tell_run(context, context.asset_key, _run_figures(summary, report) | {"land_seconds": landing_seconds})
