@@ -220,7 +220,7 @@ def test_the_supplier_s_own_customer_number_is_kept(done: Pipeline, truth: Truth
 
 
 def test_nothing_stays_in_the_stage_after_a_landing(done: Pipeline) -> None:
-    assert [path for path in (done.state / "stage").rglob("*.parquet")] == []
+    assert list((done.state / "stage").rglob("*.parquet")) == []
 
 
 def test_the_database_is_readable_by_its_owner_alone(done: Pipeline) -> None:
