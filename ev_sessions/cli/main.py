@@ -81,6 +81,28 @@ def demo() -> None:
     run_demo(os.environ)
 
 
+@app.command(epilog="Example: `ev-sessions doctor --probe`")
+@one_line_errors
+def doctor(
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Find out what the API's from and to filter on, with about 40 requests, and print the setting."
+        ),
+    ] = False,
+) -> None:
+    """Check settings, token, organisation, fleet, sessions, database, disk and clock: what works, what does not, what to do.
+
+    Nothing is written, and the API is asked fewer than ten times.
+    """
+    from ev_sessions.cli.doctor import show_examination, show_probe
+
+    if probe:
+        show_probe(os.environ)
+    else:
+        show_examination(os.environ)
+
+
 @app.command(epilog="Example: `ev-sessions ui --port 3000`")
 @one_line_errors
 def ui(port: Annotated[int, typer.Option(help="Port of the web page on this machine.")] = 3000) -> None:

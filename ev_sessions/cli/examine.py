@@ -1,0 +1,174 @@
+"""What `ev-sessions doctor` looks at: every check of the settings, the machine and the database, without drawing anything.
+
+Nothing here creates a file or a folder. The checks of the API stand in `ev_sessions.cli.examine_api`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from ev_sessions.errors import EvSessionsError
+from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, SettingsError, unknown_variables, variable
+from ev_sessions.warehouse import ledger
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.copying import current_database, row_counts
+from ev_sessions.warehouse.failures import DatabaseMissing
+from ev_sessions.warehouse.schema import SCHEMA_VERSION, stored_version
+
+# A doctor says that a database is in use instead of waiting until it is not.
+_LONGEST_WAIT_FOR_LOCK_SECONDS = 2.0
+_GIB = 2**30
+_LEAST_FREE_BYTES = _GIB
+_USER_IN_URL = re.compile(r"//[^/@]*@")
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    PROBLEM = "problem"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, in one line, with what to do where something is to be done."""
+
+    check: str
+    state: State
+    text: str
+
+    @classmethod
+    def of_error(cls, check: str, error: EvSessionsError) -> Finding:
+        """The problem that `error` tells of."""
+        return cls(check, State.PROBLEM, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInEffect:
+    """One setting: its variable, its value as text (of a secret only whether it is set), and where that comes from."""
+
+    variable: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedSettings:
+    """The settings, those that are `malformed` (variable and what is wrong) left at their defaults, and the misspelt ones."""
+
+    settings: Settings
+    in_effect: tuple[SettingInEffect, ...]
+    malformed: Mapping[str, str]
+    unknown: tuple[str, ...]
+
+    def findings(self) -> Iterator[Finding]:
+        """One for every setting that is wrong, or one that all are right."""
+        for message in self.malformed.values():
+            yield Finding("settings", State.PROBLEM, message)
+        for name in self.unknown:
+            yield Finding("settings", State.PROBLEM, f"{name} is no setting; {_suggestion(name)}")
+        if not self.malformed and not self.unknown:
+            yield Finding("settings", State.OK, f"{len(self.in_effect)} settings, none malformed, none misspelt")
+
+
+def examine_settings(environ: Mapping[str, str]) -> ExaminedSettings:
+    """Look at every setting by itself, so that one that is wrong does not hide the next."""
+    malformed = {variable(name): message for name in Settings.model_fields if (message := _complaint(environ, name))}
+    sound = {key: value for key, value in environ.items() if key.removesuffix(FILE_SUFFIX) not in malformed}
+    settings = Settings.from_env({key: value for key, value in sound.items() if key not in malformed})
+    in_effect = tuple(_in_effect(settings, sound, name) for name in Settings.model_fields)
+    return ExaminedSettings(settings, in_effect, malformed, tuple(unknown_variables(environ)))
+
+
+def examine_versions() -> Finding:
+    """The versions that this process runs on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "dagster", "ev-sessions"))
+    return Finding("versions", State.OK, f"Python {platform.python_version()}, {packages}")
+
+
+def examine_database(settings: Settings) -> Finding:
+    """Whether the database can be read, and what it holds; one that does not exist yet is no problem."""
+    database = Database(settings.database_path, min(settings.lock_timeout_seconds, _LONGEST_WAIT_FOR_LOCK_SECONDS))
+    try:
+        return Finding("database", State.OK, _contents(database))
+    except DatabaseMissing:
+        return Finding("database", State.OK, f"none yet at {database.path}; the first run makes it")
+    except EvSessionsError as error:
+        return Finding.of_error("database", error)
+
+
+def examine_storage(settings: Settings) -> Iterator[Finding]:
+    """Whether the folders of the state and of the database can be written, and whether their disks have room."""
+    for folder in dict.fromkeys((settings.state_dir, settings.database_path.parent)):
+        yield _folder(folder)
+
+
+def _complaint(environ: Mapping[str, str], name: str) -> str | None:
+    own = (variable(name), variable(name) + FILE_SUFFIX)
+    try:
+        Settings.from_env({key: environ[key] for key in own if key in environ})
+    except SettingsError as error:
+        return str(error)
+    return None
+
+
+def _suggestion(name: str) -> str:
+    known = [variable(setting) for setting in Settings.model_fields]
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else "unset it, or see the list of settings for the right name"
+
+
+def _in_effect(settings: Settings, environ: Mapping[str, str], name: str) -> SettingInEffect:
+    own = variable(name)
+    value = settings.database_path if name == "database" else getattr(settings, name)
+    source = "environment" if environ.get(own) else "default"
+    if name in SECRETS and not environ.get(own) and (path := environ.get(own + FILE_SUFFIX)):
+        source = f"file {path}"
+    return SettingInEffect(own, _shown(value), source)
+
+
+def _shown(value: object) -> str:
+    if value is None or value == {}:
+        return "not set"
+    if isinstance(value, SecretStr):
+        return "set" if value.get_secret_value() else "not set"
+    if isinstance(value, dict):
+        return ",".join(f"{key}={zone}" for key, zone in value.items())
+    # Whoever writes a password into a URL does not expect it on the screen.
+    return _USER_IN_URL.sub("//***@", str(value))
+
+
+def _contents(database: Database) -> str:
+    with database.examining() as connection:
+        found = stored_version(connection, database.path)
+        landed_at = ledger.last_landing(connection)
+        rows = row_counts(connection, current_database(connection))
+    age = "" if found == SCHEMA_VERSION else f" (the next run migrates it to {SCHEMA_VERSION} and keeps a copy)"
+    landing = "nothing landed yet" if landed_at is None else f"last landing {landed_at:%Y-%m-%d %H:%M:%S} UTC"
+    counts = ", ".join(f"{table} {count:,}" for table, count in sorted(rows.items()))
+    return f"{database.path}: schema {found}{age}, {landing}; rows: {counts}"
+
+
+def _folder(folder: Path) -> Finding:
+    present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    told = str(folder) if present == folder else f"{folder} (the first run makes it in {present})"
+    if not present.is_dir():
+        return Finding("storage", State.PROBLEM, f"{present} is not a folder; set {variable('state_dir')} to another path")
+    if not os.access(present, os.W_OK | os.X_OK):
+        return Finding("storage", State.PROBLEM, f"{present} cannot be written; mend its rights or set {variable('state_dir')}")
+    free = shutil.disk_usage(present).free
+    if free < _LEAST_FREE_BYTES:
+        return Finding("storage", State.PROBLEM, f"{told}: only {free / _GIB:.2f} GiB are free; make room, 1 GiB at least")
+    return Finding("storage", State.OK, f"{told} can be written, {free / _GIB:.1f} GiB are free")
