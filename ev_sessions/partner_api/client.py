@@ -67,6 +67,7 @@ class PartnerApi:
 
     Every method raises, besides what it says itself:
         CredentialsRefused: the API does not accept the credentials.
+        ContractBroken: the API gives no token that could be used.
         RequestFailed: something could not be read, after all attempts.
         RequestRefused: the API refuses a request for good.
         RetryBudgetSpent: so much failed that the run should stop.
@@ -111,9 +112,7 @@ class PartnerApi:
         try:
             return (await self._get("the organisation's users", url, read_users)).value
         except RequestFailed as failed:
-            if isinstance(failed.__cause__, UnreadableAnswer):
-                raise ContractBroken(str(failed)) from failed
-            raise
+            raise _about_contract(failed) from failed.__cause__
         except RequestRefused as refused:
             raise _about_organisation(refused) from None
 
@@ -157,6 +156,8 @@ class PartnerApi:
     async def _obtain_token(self, request: httpx.Request) -> Token:
         try:
             return (await self._requester.ask("the access token", request, read_token)).value
+        except RequestFailed as failed:
+            raise _about_contract(failed) from failed.__cause__
         except RequestRefused as refused:
             raise token_refusal(refused) from None
 
@@ -233,6 +234,11 @@ def _segment(some_id: UUID) -> str:
     if not isinstance(some_id, UUID):
         raise ConfigError(f"an id of type {type(some_id).__name__} was given to the partner API's client; expected: a UUID")
     return str(some_id)
+
+
+def _about_contract(failed: RequestFailed) -> RequestFailed | ContractBroken:
+    """What a failure means where nothing can be done without the answer: one that is never understood is no passing fault."""
+    return ContractBroken(str(failed)) if isinstance(failed.__cause__, UnreadableAnswer) else failed
 
 
 def _about_organisation(refused: RequestRefused) -> RequestRefused:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -38,10 +39,8 @@ class PacedTransport(httpx.AsyncBaseTransport):
     """The only way out: no request passes the pace, the limit on concurrency, the time limit or the counts by."""
 
     def __init__(self, config: PartnerApiConfig, counts: Counts) -> None:
-        self._inner = AiohttpTransport(
-            limits=httpx.Limits(max_connections=config.max_concurrency, keepalive_expiry=_KEEPALIVE_SECONDS),
-            proxy=_proxy(httpx.URL(config.root)),
-        )
+        root = httpx.URL(config.root)
+        self._inner = AiohttpTransport(client=partial(_connections, root, config.max_concurrency), proxy=_proxy(root))
         self._timeout = config.request_timeout_seconds
         self._slots = asyncio.Semaphore(config.max_concurrency)
         self._pace = Pace(config.max_requests_per_second)
@@ -92,6 +91,26 @@ class PacedTransport(httpx.AsyncBaseTransport):
         except aiohttp.ClientError as error:
             raise httpx.RemoteProtocolError(f"not an HTTP answer ({type(error).__name__})") from error
         return answer
+
+
+def _connections(root: httpx.URL, limit: int) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=limit,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            ssl=httpx.create_ssl_context() if root.scheme == "https" else False,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_without_hidden_retry,),
+    )
+
+
+async def _without_hidden_retry(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a cut request by itself, past pace, counts and budget, as it does after these two errors."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 def _proxy(root: httpx.URL) -> httpx.Proxy | None:

@@ -19,11 +19,11 @@ from ev_sessions.sandbox import Sandbox, SandboxOptions, serving
 MONTH = DayRange(date(2026, 6, 1), date(2026, 6, 30))
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 ORG, USER, VEHICLE = UUID(int=1), UUID(int=2), UUID(int=3)
-SECRET = "a-secret-that-nobody-may-see"
+SECRET = "a-secret-that-nobody-may-see"  # noqa: S105 - of nothing
 
 
 @contextmanager
-def sandbox(**options: Any) -> Iterator[tuple[Sandbox, str]]:
+def sandbox(**options: Any) -> Iterator[tuple[Sandbox, str]]:  # noqa: ANN401 - options of all types
     """A sandbox whose history is `MONTH`, and its address."""
     defaults = {"end": MONTH.last, "vehicles": 6, "now": NOW, "malformed_rate": 0.0, "deleted_rate": 0.0}
     served = Sandbox(SandboxOptions(**{**defaults, **options}))
@@ -31,13 +31,13 @@ def sandbox(**options: Any) -> Iterator[tuple[Sandbox, str]]:
         yield served, url
 
 
-def client_of(served: Sandbox, url: str, **config: Any) -> PartnerApi:
+def client_of(served: Sandbox, url: str, **config: Any) -> PartnerApi:  # noqa: ANN401 - fields of all types
     """A client of a sandbox, with its credentials unless `config` says otherwise."""
     credentials = ClientCredentials(served.client_id, served.client_secret)
     return PartnerApi(PartnerApiConfig(**{"base_url": url, "org_id": served.org_id, "credentials": credentials, **config}))
 
 
-def client_for(url: str, **config: Any) -> PartnerApi:
+def client_for(url: str, **config: Any) -> PartnerApi:  # noqa: ANN401 - fields of all types
     """A client of a server that takes any credentials."""
     defaults = {"base_url": url, "org_id": ORG, "credentials": ClientCredentials("an-id", SECRET), "max_attempts": 2}
     return PartnerApi(PartnerApiConfig(**{**defaults, **config}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -107,7 +108,7 @@ async def test_a_window_without_sessions_is_one_request() -> None:
 
 
 @pytest.mark.parametrize("shift", ["insert", "remove"])
-async def test_a_list_that_shifts_while_it_is_read_is_read_again(shift: str) -> None:
+async def test_a_list_that_shifts_while_it_is_read_is_read_again(shift: Literal["insert", "remove"]) -> None:
     with sandbox() as (served, url):
         vehicle = served.truth.vehicle_ids()[0]
         served.quirks[vehicle] = Quirks(shift=shift)
@@ -222,10 +223,12 @@ async def test_two_records_without_an_id_are_two_records() -> None:
 
 
 async def test_a_mismatch_that_is_another_one_at_every_read_is_a_failure_and_not_an_answer() -> None:
-    async with answering(in_turn(page(3, 1), page(3), page(3, 1, 2), page(3), page(3, 2), page(3))) as (server, url):
-        async with client_for(url, page_size=2) as api:
-            with pytest.raises(RequestFailed, match="changed during each of 3 reads") as failed:
-                await api.sessions(USER, VEHICLE, MONTH)
+    async with (
+        answering(in_turn(page(3, 1), page(3), page(3, 1, 2), page(3), page(3, 2), page(3))) as (server, url),
+        client_for(url, page_size=2) as api,
+    ):
+        with pytest.raises(RequestFailed, match="changed during each of 3 reads") as failed:
+            await api.sessions(USER, VEHICLE, MONTH)
     assert failed.value.requests == len(server.gets) == 6
 
 
