@@ -27,8 +27,10 @@ ENOUGH_SESSIONS = 5
 _ENOUGH_NEIGHBOURS = 5
 # Twice as many sessions as are needed, some of which may fall away; each asks for two days.
 _SESSIONS_ASKED = 2 * ENOUGH_SESSIONS
-_REQUESTS_FOR_LISTS = 16
-_REQUESTS_FOR_DAYS = 36
+# How many requests may have been made when one of each kind begins: about 40 in all, whatever the fleet is like.
+_BEFORE_A_RECENT_LIST = 16
+_BEFORE_AN_OLD_LIST = 24
+_BEFORE_A_DAY = 36
 
 
 class Session(Stamps, Protocol):
@@ -100,12 +102,11 @@ async def probe(api: PartnerApi, vehicles: Sequence[VehicleKey], recent: DayRang
     Raises:
         CredentialsRefused, RequestRefused, RetryBudgetSpent, ...: what concerns all vehicles.
     """
-    lists = await _lists(api, vehicles, recent)
-    asked = recent
+    lists, asked = await _lists(api, vehicles, recent, _BEFORE_A_RECENT_LIST), recent
     if not any(lists.values()):
-        lists, asked = await _lists(api, vehicles, history), history
+        lists, asked = await _lists(api, vehicles, history, _BEFORE_AN_OLD_LIST), history
     windows, sightings = 0, list[Sighting]()
-    for vehicle, day in telling_days(lists)[: max(0, _REQUESTS_FOR_DAYS - api.counts.requests)]:
+    for vehicle, day in telling_days(lists)[: max(0, _BEFORE_A_DAY - api.counts.requests)]:
         windows += 1
         sightings += await _sightings(api, vehicle, day, lists[vehicle])
     quiet, first = _quiet_day(lists, asked), next(iter(lists), None)
@@ -187,11 +188,13 @@ def _tells(sighting: Sighting) -> bool:
     return len({would_list(rule, sighting.session, sighting.day) for rule in SessionDay}) > 1
 
 
-async def _lists(api: PartnerApi, vehicles: Sequence[VehicleKey], days: DayRange) -> dict[VehicleKey, list[SessionRecord]]:
-    """The sessions of each vehicle, in the API's order; a vehicle that cannot be read is left out."""
+async def _lists(
+    api: PartnerApi, vehicles: Sequence[VehicleKey], days: DayRange, most_requests: int
+) -> dict[VehicleKey, list[SessionRecord]]:
+    """The sessions of each vehicle, in the API's order; one that cannot be read, or is beyond `most_requests`, is left out."""
     lists: dict[VehicleKey, list[SessionRecord]] = {}
     for user_id, vehicle_id in vehicles:
-        if api.counts.requests >= _REQUESTS_FOR_LISTS:
+        if api.counts.requests >= most_requests:
             break
         try:
             lists[user_id, vehicle_id] = (await api.sessions(user_id, vehicle_id, days)).sessions
