@@ -72,33 +72,34 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
         Raises:
             SettingsError: it is missing or no UUID.
         """
+        org_id = _required(self.org_id, "org_id", "the UUID of the organisation")
         try:
-            return UUID(_required(self.org_id, "org_id", "the UUID of the organisation"))
-        except SettingsError:
-            raise
+            return UUID(org_id)
         except ValueError:
             raise SettingsError(f"{variable('org_id')} is {self.org_id!r}, which is not a UUID") from None
 
     def client(self) -> PartnerApi:
-        """A client, to be used as an async context manager.
+        """A client, to be used as an async context manager. Raises as `client_config` does."""
+        return PartnerApi(self.client_config())
+
+    def client_config(self) -> PartnerApiConfig:
+        """What the client is told.
 
         Raises:
             SettingsError: a setting is missing.
             PermanentError: one that the client refuses, such as plain http to another machine.
         """
-        return PartnerApi(
-            PartnerApiConfig(
-                base_url=_required(self.api_url, "api_url", "the root of the partner API, for example https://app.podero.com"),
-                org_id=self.organisation(),
-                credentials=self._credentials(),
-                max_requests_per_second=self.max_requests_per_second,
-                max_concurrency=self.max_concurrency,
-                page_size=self.page_size,
-                request_timeout_seconds=self.request_timeout_seconds,
-                max_attempts=self.max_attempts,
-                retry_budget=self.retry_budget,
-                allow_plain_http=self.allow_plain_http,
-            )
+        return PartnerApiConfig(
+            base_url=_required(self.api_url, "api_url", "the root of the partner API, for example https://app.podero.com"),
+            org_id=self.organisation(),
+            credentials=self._credentials(),
+            max_requests_per_second=self.max_requests_per_second,
+            max_concurrency=self.max_concurrency,
+            page_size=self.page_size,
+            request_timeout_seconds=self.request_timeout_seconds,
+            max_attempts=self.max_attempts,
+            retry_budget=self.retry_budget,
+            allow_plain_http=self.allow_plain_http,
         )
 
     def _credentials(self) -> ClientCredentials | BearerToken:

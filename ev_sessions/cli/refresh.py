@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from ev_sessions.assets.raw_sessions import ProgressReport, RawSessionsConfig
 from ev_sessions.automation.refresh import range_tags
@@ -106,8 +107,16 @@ def _add(outcome: Outcome, told: Mapping[str, Any]) -> None:
 
 
 def _first_cause(result: dg.ExecuteInProcessResult) -> str:
-    """The message of the step that failed first."""
-    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    told = [data.user_failure_data.description for data in failures if data.user_failure_data]
-    errors = [data.error.message for data in failures if data.error]
-    return str(next(iter([*told, *errors]), "the run failed before its first step; see it in the UI")).strip()
+    """The first step that failed and why: our own sentence, or the innermost cause of what nobody foresaw."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            told = failure.user_failure_data.description if failure.user_failure_data else None
+            return told or f"{event.step_key} failed: {_innermost(failure.error)}"
+    return "the run failed before its first step; `ev-sessions ui` shows it"
+
+
+def _innermost(error: SerializableErrorInfo | None) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "see it in `ev-sessions ui`" if error is None else error.message.strip()

@@ -15,6 +15,7 @@ from ev_sessions.cli.progress import ProgressBar
 from ev_sessions.cli.refresh import Outcome, refresh
 from ev_sessions.cli.summary import show_days
 from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, utc_today
+from ev_sessions.resources import PartnerApiResource
 from ev_sessions.settings import Settings, variable
 
 
@@ -26,6 +27,7 @@ def run_range(environ: Mapping[str, str], days: DayRange, vehicles_from: Path | 
         SettingsError, RunFailed: see `refresh`.
     """
     settings = Settings.from_env(environ)
+    PartnerApiResource.from_settings(settings, environ).client_config()
     require_partitions(days, settings.first_day, utc_today(datetime.now(UTC)))
     if as_json:
         outcome = refresh(environ, days, progress=ProgressReport(), vehicles_from=vehicles_from)
