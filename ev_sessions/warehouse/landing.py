@@ -109,12 +109,13 @@ def land(
     if not parts:
         return LandingReport()
     with transaction(connection):
-        run_script(connection, "sql/landing/1_staged.sql", values)
+        run_script(connection, "sql/landing/1_reads.sql", values)
         extent = _extent(connection)
         if extent is None:
             return LandingReport()
+        run_script(connection, "sql/landing/2_answers.sql", values | extent)
         _require_days_that_fit(connection)
-        for step in ("2_hold", "3_decide", "4_sessions", "5_quarantine", "6_ledger", "7_report"):
+        for step in ("3_hold", "4_decide", "5_sessions", "6_quarantine", "7_ledger", "8_report"):
             run_script(connection, f"sql/landing/{step}.sql", values | extent)
         return _report(connection)
 
@@ -124,9 +125,10 @@ def _files(parts: Sequence[Path], name: str) -> list[str]:
 
 
 def _extent(connection: duckdb.DuckDBPyConnection) -> dict[str, object] | None:
-    """The days and the earliest time of the staged reads, by which the large tables are narrowed; None: there are no reads."""
-    first, last, earliest = _row(connection, "SELECT min(first_day), max(last_day), min(fetched_at) FROM staged_reads")
-    return None if first is None else {"first_day": first, "last_day": last, "earliest_read": earliest}
+    """The days and times of the staged reads, by which the large tables are narrowed; None: there are no reads."""
+    names = ("first_day", "last_day", "earliest_read", "latest_read")
+    bounds = _row(connection, "SELECT min(first_day), max(last_day), min(fetched_at), max(fetched_at) FROM staged_reads")
+    return None if bounds[0] is None else dict(zip(names, bounds, strict=True))
 
 
 def _require_days_that_fit(connection: duckdb.DuckDBPyConnection) -> None:

@@ -2,12 +2,11 @@
 
 INSERT INTO raw.fetches BY NAME
 SELECT
-    read.* EXCLUDE (in_ledger, landable) REPLACE (if(held.fetched_at IS NULL, read.outcome, 'held') AS outcome),
+    read.* EXCLUDE (landable) REPLACE (if(held.fetched_at IS NULL, read.outcome, 'held') AS outcome),
     $landed_at AS landed_at,
     $run_id AS run_id
-FROM staged_reads AS read
-LEFT JOIN held_reads AS held USING (electric_vehicle_id, first_day, last_day, fetched_at)
-WHERE NOT in_ledger;
+FROM new_reads AS read
+LEFT JOIN held_reads AS held USING (electric_vehicle_id, first_day, last_day, fetched_at);
 
 -- Of the good reads of one window the latest says all; of the answers that a vehicle is gone, too. Failures stay.
 DELETE FROM raw.fetches AS read

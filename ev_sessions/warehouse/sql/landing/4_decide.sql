@@ -24,12 +24,17 @@ FROM raw.quarantine
 SEMI JOIN landing_reads USING (electric_vehicle_id)
 WHERE try_cast(record_key AS UUID) IS NOT NULL;
 
--- The one pass over the whole table.
+-- The one pass over the whole table reads no more than is needed to find the rows; then only the row groups that hold them.
+CREATE OR REPLACE TEMP TABLE located AS
+SELECT id, session_day
+FROM raw.sessions
+SEMI JOIN concerned USING (id);
+
 CREATE OR REPLACE TEMP TABLE standing AS
 SELECT
     electric_vehicle_id, id, user_id, session_day, fetched_at, content_hash, version, first_seen_at, price_zone, time_zone
 FROM raw.sessions
-SEMI JOIN concerned USING (id);
+SEMI JOIN located USING (session_day, id);
 
 CREATE OR REPLACE TEMP TABLE departed AS
 SELECT

@@ -12,7 +12,7 @@ SELECT
     sighting.id IS NOT NULL OR rejection.session_id IS NOT NULL AS answered,
     rejection.session_id IS NOT NULL AS rejected
 FROM raw.sessions AS session
-JOIN staged_reads AS read
+JOIN new_reads AS read
     ON read.electric_vehicle_id = session.electric_vehicle_id
     AND session.session_day BETWEEN read.first_day AND read.last_day
     AND session.fetched_at < read.fetched_at
@@ -46,6 +46,6 @@ HAVING arg_max(earlier.outcome, earlier.fetched_at) IS DISTINCT FROM 'held';
 
 CREATE OR REPLACE TEMP TABLE landing_reads AS
 SELECT electric_vehicle_id, first_day, last_day, fetched_at
-FROM staged_reads
+FROM new_reads
 ANTI JOIN held_reads USING (electric_vehicle_id, first_day, last_day, fetched_at)
 WHERE landable;

@@ -1,6 +1,30 @@
 -- What the landing did, and how the days of its windows stand after it.
 
 CREATE OR REPLACE TEMP TABLE landing_counts AS
+WITH overtaken_days AS (
+    SELECT
+        read.*,
+        unnest(generate_series(
+            greatest(read.first_day, later.first_day), least(read.last_day, later.last_day), INTERVAL 1 DAY
+        )) AS day
+    FROM new_reads AS read
+    JOIN later_reads AS later
+        ON later.electric_vehicle_id = read.electric_vehicle_id
+        AND later.first_day <= read.last_day
+        AND later.last_day >= read.first_day
+        AND later.fetched_at > read.fetched_at
+    WHERE read.landable
+), stale AS (
+    SELECT electric_vehicle_id
+    FROM overtaken_days
+    GROUP BY electric_vehicle_id, first_day, last_day, fetched_at
+    HAVING count(DISTINCT day) = last_day - first_day + 1
+    UNION ALL
+    SELECT electric_vehicle_id
+    FROM staged_reads
+    ANTI JOIN new_reads USING (electric_vehicle_id, first_day, last_day, fetched_at)
+    WHERE outcome IN ('complete', 'count_mismatch')
+)
 SELECT
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL) AS landed_rows,
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL AND restated) AS restated,
@@ -8,24 +32,7 @@ SELECT
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL AND former_day <> session_day) AS moved,
     (SELECT count(*) FROM entering) AS quarantined,
     (SELECT count(DISTINCT electric_vehicle_id) FROM held_reads) AS held_vehicles,
-    (
-        -- Good answers that say nothing about any day, since every one of them was read later already.
-        SELECT count(*)
-        FROM (
-            SELECT read.electric_vehicle_id, read.first_day, read.last_day, read.fetched_at
-            FROM (
-                SELECT *, unnest(generate_series(first_day, last_day, INTERVAL 1 DAY))::DATE AS day
-                FROM staged_reads
-                WHERE outcome IN ('complete', 'count_mismatch')
-            ) AS read
-            LEFT JOIN later_reads AS later
-                ON later.electric_vehicle_id = read.electric_vehicle_id
-                AND read.day BETWEEN later.first_day AND later.last_day
-                AND (later.fetched_at > read.fetched_at OR (read.in_ledger AND later.fetched_at = read.fetched_at))
-            GROUP BY ALL
-            HAVING count(DISTINCT read.day) FILTER (later.fetched_at IS NOT NULL) = read.last_day - read.first_day + 1
-        )
-    ) AS stale_reads;
+    (SELECT count(*) FROM stale) AS stale_reads;
 
 CREATE OR REPLACE TEMP TABLE day_figures AS
 WITH days AS (

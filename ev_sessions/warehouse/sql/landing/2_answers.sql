@@ -1,20 +1,13 @@
--- What the parts hold. Ids travel as text in them, everything else in the tables' types.
+-- What the answers say that are new to the ledger. One that landed before has said all it had to say.
 
-CREATE OR REPLACE TEMP TABLE staged_reads AS
-SELECT DISTINCT ON (electric_vehicle_id, first_day, last_day, fetched_at)
-    read.* REPLACE (
-        read.org_id::UUID AS org_id,
-        read.user_id::UUID AS user_id,
-        read.electric_vehicle_id::UUID AS electric_vehicle_id
-    ),
-    known.fetched_at IS NOT NULL AS in_ledger,
-    read.outcome IN ('complete', 'count_mismatch') AND NOT in_ledger AS landable
-FROM read_parquet($reads, union_by_name = true) AS read
-LEFT JOIN raw.fetches AS known
-    ON known.electric_vehicle_id = read.electric_vehicle_id::UUID
-    AND known.first_day = read.first_day
-    AND known.last_day = read.last_day
-    AND known.fetched_at = read.fetched_at;
+CREATE OR REPLACE TEMP TABLE new_reads AS
+SELECT *, outcome IN ('complete', 'count_mismatch') AS landable
+FROM staged_reads
+ANTI JOIN (
+    SELECT electric_vehicle_id, first_day, last_day, fetched_at
+    FROM raw.fetches
+    WHERE fetched_at BETWEEN $earliest_read AND $latest_read
+) USING (electric_vehicle_id, first_day, last_day, fetched_at);
 
 -- Every row of every answer: which session, where it stands, and where in the parts the rest of it is. The hash is taken over
 -- the values as they will be stored. Nulls are empty and text is quoted, so that no two contents look the same.
@@ -50,7 +43,7 @@ SELECT
     )) AS content_hash
 FROM read_parquet($sessions, union_by_name = true, filename = true, file_row_number = true) AS session
 WHERE (session.electric_vehicle_id::UUID, session.fetched_at) IN (
-    SELECT (electric_vehicle_id, fetched_at) FROM staged_reads WHERE landable
+    SELECT (electric_vehicle_id, fetched_at) FROM new_reads WHERE landable
 );
 
 CREATE OR REPLACE TEMP TABLE rejections AS
@@ -63,5 +56,5 @@ SELECT DISTINCT ON (electric_vehicle_id, record_key, fetched_at)
     try_cast(record_key AS UUID) AS session_id
 FROM read_parquet($rejected, union_by_name = true) AS record
 WHERE (record.electric_vehicle_id::UUID, record.fetched_at) IN (
-    SELECT (electric_vehicle_id, fetched_at) FROM staged_reads WHERE landable
+    SELECT (electric_vehicle_id, fetched_at) FROM new_reads WHERE landable
 );
