@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Pipeline:
 
     sandbox: Sandbox
     environ: Mapping[str, str]
-    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    instance: dg.DagsterInstance
 
     @property
     def state(self) -> Path:
@@ -82,7 +82,7 @@ class Pipeline:
 @contextmanager
 def pipeline_over(sandbox: Sandbox, folder: Path) -> Iterator[Pipeline]:
     """`sandbox`, served, and a pipeline that reads it into `folder`; its settings stand in this process's environment."""
-    with own_environment(), serving(sandbox) as url:
+    with own_environment(), serving(sandbox) as url, dg.DagsterInstance.ephemeral(str(folder / "artifacts")) as instance:
         environ = sandbox.settings_for(url) | named(
             {
                 "state_dir": str(folder / "state"),
@@ -91,7 +91,7 @@ def pipeline_over(sandbox: Sandbox, folder: Path) -> Iterator[Pipeline]:
             }
         )
         os.environ.update(environ)
-        yield Pipeline(sandbox, environ)
+        yield Pipeline(sandbox, environ, instance)
 
 
 def sandbox_with(**options: Any) -> Sandbox:  # noqa: ANN401 - options of all types

@@ -30,6 +30,10 @@ class KnownVehicle(Protocol):
     def deleted_at(self) -> datetime | None:
         """When it was deleted."""
 
+    @property
+    def missing_since(self) -> datetime | None:
+        """When it was first no longer listed."""
+
 
 @dataclass(frozen=True, slots=True)
 class VehicleWindow:
@@ -41,15 +45,16 @@ class VehicleWindow:
 
 
 def plan(fleet: Iterable[KnownVehicle], days: DayRange, only: Collection[UUID] | None = None) -> list[VehicleWindow]:
-    """The windows to ask for: `days` cut to each vehicle's life, from its first day to the day after its deletion.
+    """The windows to ask for: `days` cut to each vehicle's life.
 
-    A vehicle with no day left costs no request. `only` narrows the fleet to some vehicle ids; None is the whole fleet.
+    That is from its first day to the day after its deletion, or to the day on which it was found to be listed no more. A
+    vehicle with no day left costs no request. `only` narrows the fleet to some vehicle ids; None is the whole fleet.
     """
     asked = (vehicle for vehicle in fleet if only is None or vehicle.electric_vehicle_id in only)
     return [
         VehicleWindow(vehicle.user_id, vehicle.electric_vehicle_id, window)
         for vehicle in asked
-        if (window := days.clip(_utc_day(vehicle.created_at), _day_after(vehicle.deleted_at))) is not None
+        if (window := days.clip(_utc_day(vehicle.created_at), _last_day(vehicle))) is not None
     ]
 
 
@@ -57,5 +62,6 @@ def _utc_day(stamp: datetime | None) -> date | None:
     return None if stamp is None else stamp.astimezone(UTC).date()
 
 
-def _day_after(stamp: datetime | None) -> date | None:
-    return None if stamp is None else stamp.astimezone(UTC).date() + ONE_DAY
+def _last_day(vehicle: KnownVehicle) -> date | None:
+    deleted, missing = _utc_day(vehicle.deleted_at), _utc_day(vehicle.missing_since)
+    return min((day for day in (deleted and deleted + ONE_DAY, missing) if day is not None), default=None)

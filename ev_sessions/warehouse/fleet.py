@@ -60,7 +60,8 @@ def land_vehicles(
 ) -> FleetChange:
     """Take in vehicles as they were at `seen_at` (aware). `rows` have the columns of `raw.vehicles`.
 
-    Only the vehicles of `users_read`, whose lists were read in full, can be marked as missing.
+    Only the vehicles of `users_read`, whose lists were read in full, and of users who are missing themselves can be marked as
+    missing.
     """
     users = [str(user_id) for user_id in users_read]
     return _land(connection, RAW_VEHICLES, rows, {"seen_at": seen_at, "run_id": run_id, "users_read": users})

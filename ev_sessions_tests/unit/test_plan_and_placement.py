@@ -20,6 +20,7 @@ MARCH = DayRange(date(2026, 3, 1), date(2026, 3, 31))
 class Car:
     created_at: datetime | None = None
     deleted_at: datetime | None = None
+    missing_since: datetime | None = None
     user_id: UUID = field(default_factory=uuid4)
     electric_vehicle_id: UUID = field(default_factory=uuid4)
 
@@ -52,7 +53,14 @@ def test_a_deleted_vehicle_is_asked_for_up_to_the_day_after() -> None:
     assert asked(Car(deleted_at=at(10, 1))) == DayRange(date(2026, 3, 1), date(2026, 3, 11))
 
 
-@pytest.mark.parametrize("car", [Car(created_at=at(1, 0, month=4)), Car(deleted_at=at(27, 23, month=2))])
+def test_a_vehicle_that_is_listed_no_more_is_asked_for_up_to_the_day_on_which_that_was_found() -> None:
+    assert asked(Car(missing_since=at(10, 1))) == DayRange(date(2026, 3, 1), date(2026, 3, 10))
+
+
+@pytest.mark.parametrize(
+    "car",
+    [Car(created_at=at(1, 0, month=4)), Car(deleted_at=at(27, 23, month=2)), Car(missing_since=at(28, 23, month=2))],
+)
 def test_a_vehicle_without_a_day_in_the_window_costs_no_request(car: Car) -> None:
     assert asked(car) is None
 

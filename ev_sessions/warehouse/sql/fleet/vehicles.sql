@@ -21,7 +21,11 @@ UPDATE raw.vehicles
 SET missing_since = $seen_at, run_id = $run_id
 WHERE missing_since IS NULL
     AND last_seen_at < $seen_at
-    AND user_id IN (SELECT unnest($users_read::UUID[]))
+    AND (
+        user_id IN (SELECT unnest($users_read::UUID[]))
+        -- The vehicles of a user who is not listed any more are not asked for.
+        OR user_id IN (SELECT user_id FROM raw.users WHERE missing_since IS NOT NULL)
+    )
     AND electric_vehicle_id NOT IN (SELECT electric_vehicle_id::UUID FROM snapshot);
 
 DELETE FROM raw.vehicles WHERE electric_vehicle_id IN (SELECT electric_vehicle_id FROM listed_vehicles);

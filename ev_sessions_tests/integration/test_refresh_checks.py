@@ -1,0 +1,76 @@
+"""Checks on their own: without a run before them, without partitions, over days that nobody has read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from ev_sessions.automation.refresh import range_tags
+from ev_sessions.days import ONE_DAY, DayRange, utc_today
+from ev_sessions.definitions import build_defs
+from ev_sessions_tests.pipeline import Pipeline, failures, findings, named, pipeline_over, sandbox_with, trailing
+
+CHECKS = {
+    "every_vehicle_read",
+    "distinct_ids_match_total",
+    "no_row_outside_window",
+    "ids_of_one_vehicle",
+    "yesterday_is_there",
+    "keys_unique",
+}
+
+
+def run_checks(pipeline: Pipeline, days: DayRange | None = None, **settings: str) -> dg.ExecuteInProcessResult:
+    """A run of the checks and of nothing else, over the partitions `days` or over none."""
+    location = dg.Definitions.merge(
+        build_defs({**pipeline.environ, **named(settings)}),
+        dg.Definitions(jobs=[dg.define_asset_job("checks_alone", selection=dg.AssetSelection.all_asset_checks())]),
+    )
+    job = location.resolve_job_def("checks_alone")
+    return job.execute_in_process(
+        instance=pipeline.instance, tags=range_tags(days) if days else {}, raise_on_error=False, run_config=QUIET
+    )
+
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def days_told(result: dg.ExecuteInProcessResult, check: str) -> object:
+    (metadata,) = [found.metadata for found in result.get_asset_check_evaluations() if found.check_name == check]
+    return metadata["days"].value if "days" in metadata else None
+
+
+def test_checks_run_alone_and_without_partitions_look_at_the_trailing_days(pipeline: Pipeline) -> None:
+    pipeline.refresh(trailing(2))
+    result = run_checks(pipeline)
+    assert set(findings(result)) == CHECKS
+    # The sandbox's days are long past, so none of the trailing ones has been read.
+    assert not findings(result)["every_vehicle_read"]
+    assert not findings(result)["yesterday_is_there"]
+    assert findings(result)["keys_unique"]
+
+
+def test_checks_of_a_range_look_at_its_days_and_name_those_that_were_not_read(pipeline: Pipeline) -> None:
+    pipeline.refresh(trailing(2))
+    assert findings(run_checks(pipeline, trailing(2)))["every_vehicle_read"]
+    wider = run_checks(pipeline, trailing(4))
+    assert not findings(wider)["every_vehicle_read"]
+    assert days_told(wider, "every_vehicle_read") == [day.isoformat() for day in trailing(4)][:2]
+
+
+def test_checks_before_the_first_run_say_what_to_do(pipeline: Pipeline) -> None:
+    result = run_checks(pipeline)
+    assert not result.success
+    (told,) = failures(result)
+    assert "no database at" in told
+    assert "ev-sessions run" in told
+
+
+def test_yesterday_is_there_once_it_has_been_read(tmp_path: Path) -> None:
+    yesterday = utc_today(datetime.now(UTC)) - ONE_DAY
+    with pipeline_over(sandbox_with(end=yesterday, days=3, now=None), tmp_path) as today:
+        result = today.refresh(DayRange(yesterday, yesterday))
+        assert result.success, failures(result)
+        assert all(findings(result).values())
