@@ -80,9 +80,10 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
                 landing_seconds = time.monotonic() - fetched
                 stage.clear()
         tell_run(context, context.asset_key, _run_figures(summary, report) | {"land_seconds": landing_seconds})
+        shape = graph.event_metadata(RAW_SESSIONS)
         for day in days:
-            told = _day_figures(report.days.get(day), summary) | graph.event_metadata(RAW_SESSIONS)
-            context.add_asset_metadata(told, partition_key=day.isoformat())
+            told = _day_figures(report.days.get(day), summary)
+            context.add_asset_metadata(told | shape, partition_key=day.isoformat())
 
     return raw_sessions
 
