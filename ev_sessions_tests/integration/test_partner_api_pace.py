@@ -108,46 +108,80 @@ def accepted(pace: Pace, times: int) -> None:
         pace.accepted()
 
 
-def test_the_first_rate_grows_with_every_accepted_request_up_to_the_ceiling() -> None:
-    free, bounded = Pace(0, Clock()), Pace(50, Clock())
-    rates = []
-    for _ in range(3):
-        rates.append(free.rate())
-        accepted(free, 100)
-        accepted(bounded, 100)
-    assert rates == sorted(set(rates))
-    assert bounded.rate() == 50
+async def sent(pace: Pace, clock: Clock, times: int) -> None:
+    for _ in range(times):
+        clock.now += 1
+        await pace.turn()
 
 
-def test_a_429_sets_the_rate_just_below_what_was_accepted_since_the_last_one() -> None:
+async def test_without_a_limit_in_sight_the_rate_looks_around_after_a_burst_and_then_grows() -> None:
+    clock = Clock()
+    pace = Pace(0, clock)
+    at_first = pace.rate()
+    await sent(pace, clock, 100)
+    looking = pace.rate()
+    await sent(pace, clock, 300)
+    assert looking < at_first < pace.rate()
+
+
+async def test_the_rate_never_exceeds_the_ceiling() -> None:
+    clock = Clock()
+    pace = Pace(50, clock)
+    for _ in range(5):
+        assert pace.rate() == 50
+        await sent(pace, clock, 100)
+
+
+def test_the_first_429_sets_the_rate_to_what_a_limiter_with_a_burst_of_one_second_must_be_set_to() -> None:
+    clock = Clock()
+    pace = Pace(0, clock)
+    clock.now += 4
+    accepted(pace, 600)
+    pace.refused(clock.now, limited=True, retry_after=0)
+    assert pace.rate() == pytest.approx(120)
+
+
+def test_later_ones_set_it_just_below_what_was_accepted_since_the_one_before() -> None:
     clock = Clock()
     pace = Pace(0, clock)
     for _ in range(2):
         clock.now += 4
-        accepted(pace, 600)
+        accepted(pace, 400)
         pace.refused(clock.now, limited=True, retry_after=0)
-    assert pace.rate() == pytest.approx(0.95 * 150)
+    assert pace.rate() == pytest.approx(0.95 * 80, rel=0.01)
 
 
-def test_a_429_never_lowers_a_learnt_rate_by_more_than_half() -> None:
+def test_a_429_never_lowers_the_rate_by_more_than_half() -> None:
     clock = Clock()
-    pace = Pace(0, clock)
+    pace = Pace(100, clock)
     rates = []
     for _ in range(4):
         clock.now += 1
         pace.accepted()
         pace.refused(clock.now, limited=True, retry_after=0)
         rates.append(pace.rate())
-    assert rates == pytest.approx([100, 50, 25, 12.5], rel=0.01)
+    assert rates == pytest.approx([50, 25, 12.5, 6.25], rel=0.01)
 
 
-def test_a_503_lowers_the_rate_by_a_part() -> None:
+def test_a_503_lowers_a_learnt_rate_by_a_part() -> None:
     clock = Clock()
-    pace = Pace(100, clock)
-    clock.now += 1
-    accepted(pace, 1)
+    pace = Pace(0, clock)
+    for limited in (True, False):
+        clock.now += 4
+        accepted(pace, 600)
+        pace.refused(clock.now, limited=limited, retry_after=0)
+    assert pace.rate() == pytest.approx(0.7 * 120, rel=0.01)
+
+
+async def test_a_503_before_any_limit_is_known_makes_the_rate_look_around_again() -> None:
+    clock = Clock()
+    pace = Pace(0, clock)
+    await sent(pace, clock, 100)
+    looking = pace.rate()
+    await sent(pace, clock, 300)
+    pace.accepted()
     pace.refused(clock.now, limited=False, retry_after=0)
-    assert pace.rate() == pytest.approx(70)
+    assert pace.rate() == looking
 
 
 def test_refusals_of_requests_that_left_before_the_first_one_was_known_lower_nothing_further() -> None:
@@ -188,8 +222,7 @@ def test_the_rate_climbs_back_by_itself_slowly_at_first_and_never_beyond_the_cei
         rates.append(pace.rate())
         clock.now += 10
     assert rates == sorted(rates)
-    assert rates[0] == pytest.approx(0.95 * 150)
-    assert rates[1] < 150
-    assert rates[2] == pytest.approx(150)
+    assert rates[0] == pytest.approx(120)
+    assert rates[2] == pytest.approx(120 / 0.95)
     assert rates[2] - rates[1] > rates[1] - rates[0]
     assert rates[-1] == 200
