@@ -115,7 +115,7 @@ def insert(connection: duckdb.DuckDBPyConnection, table: Table, *rows: Row) -> N
             unknown = row.keys() - set(table.column_names)
             assert not unknown, unknown
             values = [row.get(name) for name in table.column_names]
-            connection.execute(f"INSERT INTO {table.full_name} VALUES ({places})", values)  # noqa: S608
+            connection.execute(f"INSERT INTO {table.full_name} VALUES ({places})", values)
 
 
 def empty(connection: duckdb.DuckDBPyConnection) -> None:

@@ -41,7 +41,7 @@ ONE_DAY = timedelta(days=1)
 YEAR_AGO = DAY - 365 * ONE_DAY
 
 # DuckDB takes a tenth of a second to plan all the models, whatever the rows are.
-few_examples = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_examples = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_ratios_follow_the_one_rule_for_every_group(connection: duckdb.DuckDBPyC
                 assert group[name] == (None if expected is None else pytest.approx(expected))
 
 
-@settings(few_examples, max_examples=8)
+@settings(few_examples, max_examples=5)
 @given(rows=fields_of_sessions(), data=st.data())
 def test_the_order_of_the_rows_the_days_and_the_runs_does_not_matter(
     connection: duckdb.DuckDBPyConnection, rows: list[Row], data: st.DataObject

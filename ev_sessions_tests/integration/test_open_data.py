@@ -202,7 +202,7 @@ def test_a_locked_database_is_told_in_one_line(path: Path, monkeypatch: pytest.M
 
 def test_importing_the_package_loads_neither_pandas_nor_duckdb() -> None:
     program = "import sys, ev_sessions; print({'pandas', 'duckdb', 'dagster'} & sys.modules.keys())"
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
 
 
