@@ -12,12 +12,13 @@ import httpx
 import msgspec
 
 from ev_sessions.partner_api.config import ClientCredentials, is_header_safe
-from ev_sessions.partner_api.errors import CredentialsRefused, RequestRefused, UnreadableAnswer
+from ev_sessions.partner_api.errors import ContractBroken, CredentialsRefused, RequestRefused, UnreadableAnswer
 
 TOKEN_PATH = "/oauth2/token/"  # noqa: S105 - a path, not a password
 
 _UNAUTHORISED = 401
 _REFUSING = frozenset({400, 401, 403})
+_ABSENT = frozenset({404, 405, 410})
 _LARGEST_MARGIN_SECONDS = 60.0
 _MARGIN_SHARE = 0.1
 
@@ -123,6 +124,8 @@ def token_refusal(refused: RequestRefused) -> Exception:
             f"the partner API refuses the client id and secret (status {refused.status}); check both, "
             "and that they belong to this host"
         )
+    if refused.status in _ABSENT:
+        return ContractBroken(f"{refused}; check the base url")
     return refused
 
 

@@ -232,7 +232,7 @@ class _Reading:
 def _segment(some_id: UUID) -> str:
     """An id as part of a path; nothing but a UUID, so that no other path can be asked for."""
     if not isinstance(some_id, UUID):
-        raise ConfigError(f"an id of type {type(some_id).__name__} was given to the partner API's client; expected: a UUID")
+        raise ConfigError("id", f"is of type {type(some_id).__name__}; expected: a UUID")
     return str(some_id)
 
 

@@ -93,7 +93,7 @@ def is_header_safe(token: str) -> bool:
 
 def _require(name: str, expected: str, holds: bool) -> None:  # noqa: FBT001 - the condition is the point
     if not holds:
-        raise ConfigError(f"the partner API's {name} cannot be used; expected: {expected}")
+        raise ConfigError(name, f"cannot be used; expected: {expected}")
 
 
 def _require_root(base_url: str, *, allow_plain_http: bool) -> None:
@@ -101,11 +101,9 @@ def _require_root(base_url: str, *, allow_plain_http: bool) -> None:
     try:
         url = httpx.URL(base_url)
     except (httpx.InvalidURL, TypeError):
-        raise ConfigError(f"the partner API's base_url cannot be used; expected: {example}") from None
+        raise ConfigError("base_url", f"cannot be used; expected: {example}") from None
     _require("base_url", example, url.scheme in {"http", "https"} and bool(url.host))
     _require("base_url", f"{example}, without user, query or fragment", not (url.userinfo or url.query or url.fragment))
     _require("base_url", f"{example}, without {API_PATH}", API_PATH.rpartition("/")[0] not in url.path)
     if url.scheme == "http" and not (allow_plain_http or is_loopback(url.host)):
-        raise ConfigError(
-            f"the partner API's base_url is plain http to {url.host}, which would show the credentials to the network; use https"
-        )
+        raise ConfigError("base_url", f"is plain http to {url.host}, which would show the credentials to the network; use https")

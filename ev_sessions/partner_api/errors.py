@@ -9,7 +9,12 @@ from ev_sessions.errors import PermanentError, TransientError
 
 
 class ConfigError(PermanentError, ValueError):
-    """The client's configuration cannot be used; the message names the field and what is expected."""
+    """What the client was told cannot be used: the `field`, and the `fault` in words, with what is expected."""
+
+    def __init__(self, field: str, fault: str) -> None:
+        super().__init__(f"the partner API's {field} {fault}")
+        self.field = field
+        self.fault = fault
 
 
 class CredentialsRefused(PermanentError):

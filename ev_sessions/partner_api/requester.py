@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import Generic, TypeVar
 
 import httpx
 
 from ev_sessions.partner_api.config import PartnerApiConfig
 from ev_sessions.partner_api.errors import RequestFailed, RequestRefused, UnreadableAnswer
-from ev_sessions.partner_api.retries import REFUSALS, RetryBudget, backoff, is_transient
+from ev_sessions.partner_api.retries import REFUSALS, RetryBudget, backoff, http_date, is_transient
 from ev_sessions.partner_api.transport import Counts, PacedTransport
 
 T = TypeVar("T")
@@ -30,15 +30,39 @@ class Reply(Generic[T]):
     retries: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why an attempt brought nothing. `final_status`: asking again is in vain. `all_wait`: the pace makes everyone wait."""
+
+    reason: str
+    cause: Exception | None = None
+    final_status: int | None = None
+    all_wait: bool = False
+
+    @classmethod
+    def by_status(cls, response: httpx.Response) -> _Failure:
+        status = response.status_code
+        if is_transient(status):
+            return cls(f"the API answers {status}", all_wait=status in REFUSALS)
+        return cls(_refusal(response), final_status=status)
+
+
 class Requester:
     """The connection to one API, with its pace, its counts and its retries."""
 
     def __init__(self, config: PartnerApiConfig) -> None:
         self.counts = Counts()
-        self.clock_lead: timedelta | None = None
+        self._last_date = "", datetime.now(UTC)
         self._client = httpx.AsyncClient(transport=PacedTransport(config, self.counts), trust_env=False)
         self._max_attempts = config.max_attempts
         self._budget = RetryBudget(config.retry_budget)
+
+    @property
+    def clock_lead(self) -> timedelta | None:
+        """By how much this machine's clock is ahead of the `Date` of the last answer; None where it had none."""
+        text, received_at = self._last_date
+        date = http_date(text)
+        return None if date is None else received_at - date
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -55,44 +79,33 @@ class Requester:
             RetryBudgetSpent: so are the run's retries.
         """
         requests = 0
-        attempt = 0
-        while True:
-            attempt += 1
-            cause: Exception | None = None
+        for attempt in count(1):
             try:
                 response = await self._client.send(request, auth=auth)
                 requests += 1 + len(response.history)
-                self.clock_lead = _clock_lead(response.headers)
+                self._last_date = response.headers.get("date", ""), datetime.now(UTC)
                 if response.status_code == _OK:
                     return Reply(decode(response.content), requests, attempt - 1)
-                failure, wait = f"the API answers {response.status_code}", _wait_after(response, attempt)
+                failure = _Failure.by_status(response)
             except httpx.RequestError as error:
                 requests += 1
-                failure, wait, cause = _in_one_line(error), backoff(attempt), error
+                failure = _Failure(_in_one_line(error), cause=error)
             except UnreadableAnswer as error:
-                failure, wait, cause = str(error), backoff(attempt), error
-            else:
-                if not is_transient(response.status_code):
-                    raise RequestRefused(
-                        f"{what}: {_refusal(response)}", status=response.status_code, requests=requests, retries=attempt - 1
-                    )
+                failure = _Failure(str(error), cause=error)
+            if failure.final_status is not None:
+                raise RequestRefused(
+                    f"{what}: {failure.reason}", status=failure.final_status, requests=requests, retries=attempt - 1
+                )
             if attempt == self._max_attempts:
-                raise RequestFailed(
-                    f"{what}: {failure}; gave up after {attempt} attempts, try again later",
-                    requests=requests,
-                    retries=attempt - 1,
-                ) from cause
-            self._spend_retry(failure)
-            await asyncio.sleep(wait)
+                reason = f"{what}: {failure.reason}; gave up after {attempt} attempts, try again later"
+                raise RequestFailed(reason, requests=requests, retries=attempt - 1) from failure.cause
+            self._spend_retry(failure.reason)
+            await asyncio.sleep(0 if failure.all_wait else backoff(attempt))
+        raise AssertionError("the count of attempts has no end")
 
     def _spend_retry(self, failure: str) -> None:
         self._budget.check(retries=self.counts.retries, requests=self.counts.requests, failure=failure)
         self.counts.retries += 1
-
-
-def _wait_after(response: httpx.Response, attempt: int) -> float:
-    """How long this request alone waits; after a refusal the pace makes everyone wait."""
-    return 0.0 if response.status_code in REFUSALS else backoff(attempt)
 
 
 def _refusal(response: httpx.Response) -> str:
@@ -102,15 +115,6 @@ def _refusal(response: httpx.Response) -> str:
             "which is not followed; check the base url"
         )
     return f"the API answers {response.status_code}, which asking again does not change"
-
-
-def _clock_lead(headers: httpx.Headers) -> timedelta | None:
-    """By how much this machine's clock is ahead of the `Date` of an answer that has just come; None where it has none."""
-    try:
-        date = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        return None
-    return datetime.now(UTC) - (date if date.tzinfo else date.replace(tzinfo=UTC))
 
 
 def _in_one_line(error: httpx.RequestError) -> str:

@@ -19,6 +19,7 @@ _REQUEST_TIMEOUT = 408
 _SERVER_ERRORS = range(500, 600)
 _LONGEST_RETRY_AFTER_SECONDS = 120.0
 _FIRST_BACKOFF_SECONDS = 0.25
+_BACKOFF_GROWTH = 3
 _LONGEST_BACKOFF_SECONDS = 20.0
 _REQUESTS_PER_EXTRA_RETRY = 10
 
@@ -34,20 +35,26 @@ def retry_after(headers: httpx.Headers) -> float | None:
     if text.isascii() and text.isdigit():
         # Beyond nine digits it is the longest wait whatever it says, and need not be read.
         seconds = float(text[:9]) if len(text) <= 9 else _LONGEST_RETRY_AFTER_SECONDS  # noqa: PLR2004 - see above
+    elif (date := http_date(text)) is not None:
+        seconds = (date - datetime.now(UTC)).total_seconds()
     else:
-        try:
-            date = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        # An HTTP date is in GMT, also where it does not say so.
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        seconds = (aware - datetime.now(UTC)).total_seconds()
+        return None
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def http_date(text: str) -> datetime | None:
+    """The instant that an HTTP date names; None where it is none."""
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # It is in GMT, also where it does not say so.
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def backoff(attempt: int) -> float:
     """A random time (s) to wait after the `attempt`-th failure, counted from 1: exponential with full jitter."""
-    longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 20))
+    longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * _BACKOFF_GROWTH ** (attempt - 1))
     return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
 
 

@@ -268,6 +268,16 @@ def test_a_date_to_retry_after_is_compared_with_the_clock() -> None:
     assert 0 < wait <= 60
 
 
+async def test_the_lead_of_this_clock_is_told_by_the_date_of_the_last_answer() -> None:
+    two_hours_ago = format_datetime(datetime.now(UTC) - timedelta(hours=2), usegmt=True)
+    async with answering(in_turn(response(b"[]", Date=two_hours_ago), response(b"[]"))) as (_, url), client_for(url) as api:
+        leads = [api.clock_lead]
+        for _ in range(2):
+            await api.users()
+            leads.append(api.clock_lead)
+    assert [lead and lead >= timedelta(hours=2) for lead in leads] == [None, True, None]
+
+
 def test_without_the_header_no_time_is_named() -> None:
     assert retry_after(httpx.Headers({})) is None
 
