@@ -18,11 +18,14 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from ev_sessions.days import DayRange
-from ev_sessions.partner_api import BearerToken, ClientCredentials, PartnerApi, PartnerApiConfig
+from ev_sessions.partner_api import BearerToken, ClientCredentials, ConfigError, PartnerApi, PartnerApiConfig
 from ev_sessions.price_zones import time_zones
 from ev_sessions.settings import FILE_SUFFIX, ReportDate, SessionDay, Settings, SettingsError, read_secret_file, variable
 from ev_sessions.stage.parts import WindowStage, open_window
 from ev_sessions.warehouse.connection import Database
+
+# Where the client's word for something is not the setting's.
+_SETTING_OF = {"base_url": "api_url", "token": "access_token"}
 
 
 class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
@@ -86,21 +89,23 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
         """What the client is told.
 
         Raises:
-            SettingsError: a setting is missing.
-            PermanentError: one that the client refuses, such as plain http to another machine.
+            SettingsError: a setting is missing, or one that the client refuses, such as plain http to another machine.
         """
-        return PartnerApiConfig(
-            base_url=_required(self.api_url, "api_url", "the root of the partner API, for example https://app.podero.com"),
-            org_id=self.organisation(),
-            credentials=self._credentials(),
-            max_requests_per_second=self.max_requests_per_second,
-            max_concurrency=self.max_concurrency,
-            page_size=self.page_size,
-            request_timeout_seconds=self.request_timeout_seconds,
-            max_attempts=self.max_attempts,
-            retry_budget=self.retry_budget,
-            allow_plain_http=self.allow_plain_http,
-        )
+        try:
+            return PartnerApiConfig(
+                base_url=_required(self.api_url, "api_url", "the root of the partner API, for example https://app.podero.com"),
+                org_id=self.organisation(),
+                credentials=self._credentials(),
+                max_requests_per_second=self.max_requests_per_second,
+                max_concurrency=self.max_concurrency,
+                page_size=self.page_size,
+                request_timeout_seconds=self.request_timeout_seconds,
+                max_attempts=self.max_attempts,
+                retry_budget=self.retry_budget,
+                allow_plain_http=self.allow_plain_http,
+            )
+        except ConfigError as error:
+            raise SettingsError(f"{variable(_SETTING_OF.get(error.field, error.field))} {error.fault}") from None
 
     def _credentials(self) -> ClientCredentials | BearerToken:
         token = self.access_token or read_secret_file("access_token", self.access_token_file)

@@ -53,9 +53,9 @@ class Asked:
         return cls(settings.fleet_file, DayRange.trailing(today - ONE_DAY, settings.lookback_days + 1), settings.session_day)
 
 
-def not_asked(reason: str, checks: Sequence[str] = CHECKS) -> list[Finding]:
+def not_asked(reason: str) -> list[Finding]:
     """The findings where nothing can be asked."""
-    return [Finding(check, State.SKIPPED, reason) for check in checks]
+    return [Finding(check, State.SKIPPED, reason) for check in CHECKS]
 
 
 async def examine_api(config: PartnerApiConfig, asked: Asked) -> list[Finding]:
@@ -63,7 +63,7 @@ async def examine_api(config: PartnerApiConfig, asked: Asked) -> list[Finding]:
     async with PartnerApi(replace(config, max_attempts=min(config.max_attempts, _MOST_ATTEMPTS))) as api:
         token, organisation, users = await _organisation(api, config)
         if token.state is State.PROBLEM:
-            fleet, sessions = not_asked("needs a token", ("fleet", "sessions"))
+            fleet, sessions = (Finding(check, State.SKIPPED, "needs a token") for check in ("fleet", "sessions"))
         else:
             fleet, vehicles = await _fleet(api, asked.fleet_file, users)
             sessions = await _sessions(api, asked, vehicles)
@@ -80,7 +80,7 @@ async def _organisation(api: PartnerApi, config: PartnerApiConfig) -> tuple[Find
         users, rejected = await api.users(include_deleted=False)
     except EvSessionsError as error:
         if isinstance(error, CredentialsRefused) or not api.counts.requests:
-            return Finding.of_error("token", error), *not_asked("needs a token", ("organisation",)), []
+            return Finding.of_error("token", error), Finding("organisation", State.SKIPPED, "needs a token"), []
         return token, Finding.of_error("organisation", error), []
     if not users:
         text = f"{config.org_id} lists no user that can be read; check that this is the organisation"
@@ -98,7 +98,7 @@ async def _fleet(api: PartnerApi, fleet_file: Path | None, users: Sequence[User]
             return Finding.of_error("fleet", error), []
         return Finding("fleet", State.OK, f"{fleet_file} names {len(vehicles)} vehicles"), vehicles[:_MOST_VEHICLES]
     if not users:
-        return not_asked("needs the organisation's users", ("fleet",))[0], []
+        return Finding("fleet", State.SKIPPED, "needs the organisation's users"), []
     asked = customers_first(users)[:_MOST_USERS]
     try:
         vehicles = await sample_vehicles(api, asked, enough=_MOST_VEHICLES)
@@ -110,7 +110,7 @@ async def _fleet(api: PartnerApi, fleet_file: Path | None, users: Sequence[User]
 async def _sessions(api: PartnerApi, asked: Asked, vehicles: Sequence[VehicleKey]) -> Finding:
     """The sessions of the first of `vehicles` that has any."""
     if not vehicles:
-        return not_asked("needs a vehicle", ("sessions",))[0]
+        return Finding("sessions", State.SKIPPED, "needs a vehicle")
     finding = Finding("sessions", State.OK, f"{len(vehicles)} vehicles have none from {asked.days.first} to {asked.days.last}")
     for vehicle in vehicles:
         try:
@@ -154,7 +154,7 @@ def _judged(answer: SessionAnswer, asked: Asked) -> Finding:
 def _clock(api: PartnerApi) -> Finding:
     lead = api.clock_lead
     if lead is None:
-        return not_asked("the API did not tell its time", ("clock",))[0]
+        return Finding("clock", State.SKIPPED, "the API did not tell its time")
     seconds = f"{abs(lead.total_seconds()):.0f} s"
     if abs(lead) > _LARGEST_CLOCK_DIFFERENCE:
         side = "ahead of" if lead > timedelta(0) else "behind"

@@ -42,13 +42,17 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except (SettingsError, DayRangeError) as error:
-            typer.echo(f"ev-sessions: {error}", err=True)
-            raise typer.Exit(WRONG_USE) from None
+            raise _ended(error, WRONG_USE) from None
         except EvSessionsError as error:
-            typer.echo(f"ev-sessions: {error}", err=True)
-            raise typer.Exit(FAILED) from None
+            raise _ended(error, FAILED) from None
 
     return guarded
+
+
+def _ended(error: EvSessionsError, status: int) -> typer.Exit:
+    # Some messages quote others' words, which may have several lines.
+    typer.echo(f"ev-sessions: {' '.join(str(error).split())}", err=True)
+    return typer.Exit(status)
 
 
 @app.command(epilog="Example: `ev-sessions run --from 2026-03-01 --to 2026-03-31`")

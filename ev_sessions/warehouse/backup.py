@@ -10,7 +10,15 @@ from pathlib import Path
 
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.copying import copy_into
-from ev_sessions.warehouse.failures import DatabaseDamaged, DatabaseTooNew, NotOurDatabase
+from ev_sessions.warehouse.failures import (
+    DatabaseDamaged,
+    DatabaseDenied,
+    DatabaseDiskFull,
+    DatabaseMissing,
+    DatabaseTooNew,
+    NotOurDatabase,
+    explained,
+)
 from ev_sessions.warehouse.files import made_aside, private_files, sync
 
 
@@ -19,9 +27,10 @@ def backup(database: Database, target: Path) -> None:
 
     Raises:
         TargetExists: there is such a file; it stays as it is.
+        DatabaseDenied, DatabaseDiskFull: it cannot be written.
         CopyIncomplete, and whatever `Database.examining` raises.
     """
-    with private_files(), database.examining() as connection:
+    with private_files(), database.examining() as connection, explained(target, DatabaseDenied, DatabaseDiskFull):
         copy_into(connection, target)
 
 
@@ -33,11 +42,16 @@ def restore(database: Database, source: Path) -> Path | None:
 
     Raises:
         DatabaseMissing, NotOurDatabase, DatabaseTooNew, DatabaseDamaged: `source` cannot be used; nothing is changed.
-        DatabaseLocked: somebody holds the database; nothing is changed.
+        DatabaseLocked, DatabaseDenied, DatabaseDiskFull: the database cannot be replaced; nothing is changed.
     """
     kept = database.path.with_name(f"{database.path.stem}.{datetime.now(UTC):%Y%m%dT%H%M%S}.replaced.duckdb")
-    with private_files(), made_aside(database.path) as made:
-        with Database(source, database.lock_timeout_seconds).examining() as connection:
+    if not source.exists():
+        raise DatabaseMissing(f"there is no backup {source}; name a file that `ev-sessions backup` wrote")
+    with explained(database.path), private_files(), made_aside(database.path) as made:
+        with (
+            Database(source, database.lock_timeout_seconds).examining() as connection,
+            explained(database.path, DatabaseDenied, DatabaseDiskFull),
+        ):
             copy_into(connection, made)
         with _nobody_else(database):
             replaced = _keep_aside(database.path, kept)

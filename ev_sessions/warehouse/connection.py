@@ -17,7 +17,7 @@ from uuid import uuid4
 import duckdb
 
 from ev_sessions.errors import PermanentError
-from ev_sessions.warehouse.failures import DatabaseLocked, DatabaseMissing, DatabaseOutdated, explain
+from ev_sessions.warehouse.failures import DatabaseLocked, DatabaseMissing, DatabaseOutdated, explain, explained
 from ev_sessions.warehouse.files import made_aside, private_files, put_in_place
 from ev_sessions.warehouse.migrations import migrate
 from ev_sessions.warehouse.schema import SCHEMA_VERSION, create_schema, is_empty, require_not_newer, stored_version
@@ -65,7 +65,7 @@ class Database:
     @contextmanager
     def examining(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """As `reading`, but the tables may be those of an older version: for what copies them as they are."""
-        with self._explained():
+        with explained(self.path):
             if not self.path.exists():
                 raise DatabaseMissing(f"no database at {self.path} yet; run `ev-sessions run --from DAY --to DAY` first")
             connection = self._connect(read_only=True, name="reader")
@@ -81,7 +81,7 @@ class Database:
 
         Files made meanwhile are readable by their owner alone. What was not committed when it closes is rolled back.
         """
-        with self._explained(), private_files():
+        with explained(self.path), private_files():
             if not self.path.exists():
                 self._create()
             with self.exclusively() as connection:
@@ -96,22 +96,12 @@ class Database:
         """The file, locked, whatever is in it: for `writing` and for putting another file in its place."""
         # DuckDB refuses two connections of one process that differ in a setting: that keeps a second writer of this
         # process waiting, as the file's lock does with those of others.
-        with self._explained():
+        with explained(self.path):
             connection = self._connect(read_only=False, name=f"writer-{uuid4()}")
             try:
                 yield connection
             finally:
                 connection.close()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (duckdb.Error, OSError) as error:
-            failure = explain(error, self.path)
-            if failure is None:
-                raise
-            raise failure from None
 
     def _connect(self, *, read_only: bool, name: str) -> duckdb.DuckDBPyConnection:
         config: dict[str, str | bool | int | float | list[str]] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -60,6 +62,11 @@ _MEANINGS: tuple[tuple[str, type[EvSessionsError], str], ...] = (
         "was written by a newer DuckDB; upgrade the `duckdb` package, or set EV_SESSIONS_DATABASE to another path",
     ),
     (
+        r"File exists|Not a directory",
+        DatabaseDenied,
+        "cannot be made: a part of its path is a file, not a folder; name another path",
+    ),
+    (
         r"Permission denied|Read-only file system|Operation not permitted",
         DatabaseDenied,
         "cannot be opened: {reason}; mend the rights of the file and its folder",
@@ -91,6 +98,18 @@ def explain(error: Exception, path: Path) -> EvSessionsError | None:
         if re.search(pattern, text):
             return kind(f"the database {path} {meaning.format(holder=_holder(text), reason=_reason(text))}")
     return None
+
+
+@contextmanager
+def explained(path: Path, *kinds: type[EvSessionsError]) -> Iterator[None]:
+    """Turn what DuckDB and the file system say inside into what it means for the database at `path`: of `kinds`, or of any."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        failure = explain(error, path)
+        if failure is None or not isinstance(failure, kinds or EvSessionsError):
+            raise
+        raise failure from None
 
 
 def _holder(text: str) -> str:
