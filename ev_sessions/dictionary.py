@@ -1,19 +1,23 @@
-"""The data dictionary page, made from the declarations in `ev_sessions.tables`.
+"""The pages of the documentation that are made from the code: the data dictionary and the settings.
 
-`python -m ev_sessions.dictionary docs/data-dictionary.md` writes it anew.
+`make docs`, which is `python -m ev_sessions.dictionary`, writes both into `docs/`.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
+
+from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, variable
 from ev_sessions.tables import ALL_TABLES, Column, Table
 
-_INTRODUCTION = """\
+_TABLES_INTRODUCTION = """\
 # Data dictionary
 
-This page is made from `ev_sessions/tables.py`; `python -m ev_sessions.dictionary docs/data-dictionary.md` writes it anew.
+This page is made from `ev_sessions/tables.py`; `make docs` writes it anew.
 
 `raw` is what the API said; `analytics` is what we say, and can be made again from `raw` at any time. Stamps are UTC. A session
 day is the UTC day under which the API lists a session; a month is the sum over `report_date`, the local date.
@@ -25,9 +29,31 @@ also where the price zone has another currency; whether tax and grid fees are in
 """
 
 
-def render() -> str:
-    """The page, as Markdown."""
-    return "\n".join([_INTRODUCTION, *(_section(table) for table in ALL_TABLES)])
+_SETTINGS_INTRODUCTION = f"""\
+# Settings
+
+This page is made from `ev_sessions/settings.py`; `make docs` writes it anew.
+
+A setting is an environment variable; an empty one counts as absent. A secret may also be given as a file: its path in the
+variable with `{FILE_SUFFIX}` at the end of its name. `ev-sessions doctor` shows what is in effect and names variables that are
+misspelt. A malformed value ends every command with one line and exit status 2.
+
+| variable | default | limits | meaning |
+| --- | --- | --- | --- |
+"""
+
+_LIMITS = {"gt": "above", "ge": "from", "le": "to"}
+
+
+def render_tables() -> str:
+    """The page on the tables, as Markdown."""
+    return "\n".join([_TABLES_INTRODUCTION, *(_section(table) for table in ALL_TABLES)])
+
+
+def render_settings() -> str:
+    """The page on the settings, as Markdown."""
+    rows = (_setting(name, field) for name, field in Settings.model_fields.items())
+    return _SETTINGS_INTRODUCTION + "\n".join(rows) + "\n"
 
 
 def _section(table: Table) -> str:
@@ -54,11 +80,31 @@ def _line(column: Column) -> str:
     return f"| `{column.name}` | {column.type} | {column.unit or ''} | {null} | {column.description} |"
 
 
-def main(arguments: list[str]) -> None:
-    """Write the page to the one path in `arguments`."""
-    (path,) = arguments
-    Path(path).write_text(render(), encoding="utf-8")
+def _setting(name: str, field: FieldInfo) -> str:
+    file = f"; or a file, in `{variable(name)}{FILE_SUFFIX}`" if name in SECRETS else ""
+    return f"| `{variable(name)}` | {_default(field)} | {_limits(field)} | {field.description}{file} |"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is None or value == {}:
+        return "none"
+    return f"`{value.value if isinstance(value, Enum) else str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _limits(field: FieldInfo) -> str:
+    bounds = ((word, getattr(limit, name, None)) for limit in field.metadata for name, word in _LIMITS.items())
+    return " ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"data-dictionary.md": render_tables, "settings.md": render_settings}
+
+
+def main(folder: Path = Path("docs")) -> None:
+    """Write every page into `folder`."""
+    for name, render in PAGES.items():
+        (folder / name).write_text(render(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
