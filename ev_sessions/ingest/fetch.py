@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -20,7 +22,7 @@ from ev_sessions.stage.parts import WindowStage
 # A part holds about a twentieth of the fleet, so that a killed run loses little, within bounds that keep both the
 # number of files and the memory small.
 _PARTS_PER_WINDOW = 20
-_SMALLEST_PART = 16
+_SMALLEST_PART = 8
 _MOST_ROWS_PER_PART = 5_000
 
 # So many vehicles show whether the API works at all; a share above this is not a matter of single vehicles.
@@ -56,6 +58,7 @@ class FetchSummary:
     pages: int
     retries: int
     refused_429: int
+    token_requests: int
     seconds: float
 
 
@@ -96,27 +99,27 @@ class Fetch:
             pages=counts.pages,
             retries=counts.retries,
             refused_429=counts.refused_429,
+            token_requests=counts.token_requests,
             seconds=tally.seconds,
         )
 
     async def _read_all(self, windows: Sequence[VehicleWindow], tally: _Tally, concurrency: int) -> None:
         queue = deque(windows)
-        parts = _Parts(self.stage, Batch(self.org_id, self.session_day), max(_SMALLEST_PART, len(windows) // _PARTS_PER_WINDOW))
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(concurrency, len(windows))):
-                    workers.create_task(self._work(queue, tally, parts))
-        except BaseExceptionGroup as group:
-            # The workers fail for one common reason; the first names it.
-            raise group.exceptions[0] from None
-        finally:
-            parts.flush()
+        vehicles_per_part = max(_SMALLEST_PART, len(windows) // _PARTS_PER_WINDOW)
+        with _gathering(self.stage, Batch(self.org_id, self.session_day), vehicles_per_part) as parts:
+            try:
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(min(concurrency, len(windows))):
+                        workers.create_task(self._work(queue, tally, parts))
+            except BaseExceptionGroup as group:
+                # The workers fail for one common reason; the first names it.
+                raise group.exceptions[0] from None
 
     async def _work(self, queue: deque[VehicleWindow], tally: _Tally, parts: _Parts) -> None:
         while queue:
             read = await self._read(queue.popleft())
             tally.count(read)
-            parts.add(read)
+            await parts.add(read)
             self.report(tally.progress(self.api.counts.requests))
             if tally.hopeless:
                 raise tally.nearly_everything_failed()
@@ -135,21 +138,43 @@ class Fetch:
 
 @dataclass(slots=True)
 class _Parts:
-    """Gathers reads and writes a part whenever enough of them wait."""
+    """Gathers reads and writes a part whenever enough of them wait, in a thread: the network must not wait for the disk."""
 
     stage: WindowStage
     batch: Batch
     vehicles_per_part: int
+    writer: Executor
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def add(self, read: VehicleRead) -> None:
+    async def add(self, read: VehicleRead) -> None:
+        """Take one read in. Where the disk is slower than the network, whoever fills a batch waits: memory stays bounded."""
         self.batch.add(read)
-        if len(self.batch.reads) >= self.vehicles_per_part or self.batch.rows >= _MOST_ROWS_PER_PART:
-            self.flush()
+        if self._full:
+            async with self.writing:
+                if self._full:
+                    await asyncio.wrap_future(self.write())
 
-    def flush(self) -> None:
-        if self.batch.reads:
-            full, self.batch = self.batch, Batch(self.batch.org_id, self.batch.session_day)
-            full.write(self.stage)
+    def write(self) -> Future[None]:
+        """Begin to write what waits."""
+        taken, self.batch = self.batch, Batch(self.batch.org_id, self.batch.session_day)
+        return self.writer.submit(taken.write, self.stage)
+
+    @property
+    def _full(self) -> bool:
+        return len(self.batch.reads) >= self.vehicles_per_part or self.batch.rows >= _MOST_ROWS_PER_PART
+
+
+@contextmanager
+def _gathering(stage: WindowStage, batch: Batch, vehicles_per_part: int) -> Iterator[_Parts]:
+    """Parts into `stage`; whatever happens inside, what was read by then is written."""
+    # One thread: parts are written one after the other.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="stage") as writer:
+        parts = _Parts(stage, batch, vehicles_per_part, writer)
+        try:
+            yield parts
+        finally:
+            if parts.batch.reads:
+                parts.write().result()
 
 
 class _Tally:
