@@ -9,13 +9,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from ev_sessions.automation.dead_runs import alive, reap
 from ev_sessions.errors import PermanentError
 
 
 class HomeUnusable(PermanentError):
-    """The state folder cannot be written."""
+    """The state folder, or Dagster's history in it, cannot be written."""
 
 
 def prepare_home(home: Path) -> Path:
@@ -36,9 +37,19 @@ def prepare_home(home: Path) -> Path:
 
 @contextmanager
 def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
-    """The instance under `home`, rid of runs whose process was killed, and the tags for runs of this process."""
+    """The instance under `home`, rid of runs whose process was killed, and the tags for runs of this process.
+
+    Raises:
+        HomeUnusable: the folder cannot be made, or the history cannot be written, at the start or later.
+    """
     folder = prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(folder)
-    with dg.DagsterInstance.from_config(str(folder)) as instance, alive(folder) as tags:
-        reap(instance, folder)
-        yield instance, tags
+    try:
+        with dg.DagsterInstance.from_config(str(folder)) as instance, alive(folder) as tags:
+            reap(instance, folder)
+            yield instance, tags
+    except DBAPIError as error:
+        raise HomeUnusable(
+            f"cannot write Dagster's history in {folder}: {error.orig}; free some space, mend the rights, "
+            "or set EV_SESSIONS_STATE_DIR"
+        ) from None
