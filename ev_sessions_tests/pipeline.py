@@ -19,8 +19,8 @@ from ev_sessions.definitions import build_defs
 from ev_sessions.sandbox import Sandbox, SandboxOptions, serving
 from ev_sessions.settings import PREFIX, variable
 
-LAST_DAY = date(2026, 3, 31)
-LONG_AFTER = datetime(2026, 5, 1, tzinfo=UTC)
+LAST_DAY = date(2025, 3, 31)
+LONG_AFTER = datetime(2025, 5, 1, tzinfo=UTC)
 """A clock by which every session up to `LAST_DAY` has ended and every restatement is made."""
 
 # The log of a run stays in its history: a test that fails shows what it asked for, not pages of Dagster.

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
@@ -13,7 +14,7 @@ from pydantic import Field
 from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, partition_days, tell_run
 from ev_sessions.days import DayRange
 from ev_sessions.ingest.fetch import Fetch, FetchSummary, Progress
-from ev_sessions.ingest.fleet import read_vehicle_pairs
+from ev_sessions.ingest.fleet import BadFleetFile, read_vehicle_pairs
 from ev_sessions.ingest.plan import VehicleWindow, plan
 from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.stage.parts import WindowStage
@@ -91,9 +92,20 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
 def _windows(
     api: PartnerApiResource, warehouse: WarehouseResource, days: DayRange, vehicles_from: str | None
 ) -> list[VehicleWindow]:
-    only = None if vehicles_from is None else {vehicle_id for _, vehicle_id in read_vehicle_pairs(Path(vehicles_from))}
     with warehouse.reading() as connection:
-        return plan(fleet(connection, api.organisation()), days, only)
+        vehicles = fleet(connection, api.organisation())
+    if vehicles_from is None:
+        return plan(vehicles, days)
+    return plan(vehicles, days, _chosen(Path(vehicles_from), {vehicle.electric_vehicle_id for vehicle in vehicles}))
+
+
+def _chosen(path: Path, known: Collection[UUID]) -> set[UUID]:
+    """The vehicles that the file names, all of them known: leaving one out silently would look as if it had been read."""
+    chosen = {vehicle_id for _, vehicle_id in read_vehicle_pairs(path)}
+    unknown = chosen.difference(known)
+    if unknown:
+        raise BadFleetFile(f"{path}: {len(unknown)} of its {len(chosen)} vehicles are not in the fleet; take them out of it")
+    return chosen
 
 
 def _fetch(
@@ -127,11 +139,12 @@ def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, obje
         "vehicles_failed": summary.failed,
         "vehicles_resumed": summary.resumed,
         "vehicles_held": report.held_vehicles,
-        "sessions": summary.sessions,
+        "sessions": report.landed_rows,
         "requests": summary.requests,
         "pages": summary.pages,
         "retries": summary.retries,
         "refused_429": summary.refused_429,
+        "token_requests": summary.token_requests,
         "fetch_seconds": summary.seconds,
         "restated": report.restated,
         "vanished": report.vanished,

@@ -29,7 +29,8 @@ def alive(home: Path) -> Iterator[dict[str, str]]:
     lock = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield {ALIVE_TAG: token}
+        # No daemon can repeat what ran in this process.
+        yield {ALIVE_TAG: token, "dagster/max_retries": "0"}
     finally:
         lock_file.unlink(missing_ok=True)
         os.close(lock)

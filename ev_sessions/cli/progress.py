@@ -13,7 +13,7 @@ from ev_sessions.ingest import fetch
 
 
 class ProgressBar(ProgressReport):
-    """Draws what a fetch reports, on standard error; use as a context manager."""
+    """Draws what a fetch reports where `console` is a terminal; use as a context manager."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -24,16 +24,18 @@ class ProgressBar(ProgressReport):
             TextColumn("vehicles  {task.fields[sessions]} sessions  {task.fields[pace]:.0f} requests/s"),
             TimeRemainingColumn(),
             console=console,
-            transient=not console.is_terminal,
         )
         self._task = self._bar.add_task("fetching", total=None, sessions=0, pace=0.0)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        # Elsewhere rich would leave an empty line, which would stand before the one line of an error.
+        if self._bar.console.is_terminal:
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
+        if self._bar.console.is_terminal:
+            self._bar.stop()
 
     def __call__(self, progress: fetch.Progress) -> None:
         """Draw one report."""

@@ -24,9 +24,18 @@ class RunFailed(EvSessionsError):
     """A run that Dagster recorded as failed; the message is its first cause."""
 
 
+class RunStopped(EvSessionsError):
+    """A run that somebody stopped, with Ctrl-C for example."""
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What a refresh did. Counts are of requests, vehicles and sessions; `seconds` of wall time by step."""
+    """What a refresh did; `seconds` are wall time by step.
+
+    `vehicles` are those due, `vehicles_failed` those that could not be read (over several batches: of the worst of them).
+    `sessions` stand as the answers have them, new or not. `requests` are all that were sent: for users, vehicles, sessions
+    and tokens, repeated ones (`retries`) included; to `refused_429` of them the API answered 429.
+    """
 
     days: DayRange
     vehicles: int = 0
@@ -60,7 +69,7 @@ def refresh(
 
     Raises:
         SettingsError: a setting is malformed.
-        RunFailed: a run failed; what earlier batches landed stays.
+        RunFailed, RunStopped: a run failed, or was stopped; what earlier batches landed stays.
     """
     settings = Settings.from_env(environ)
     job = build_defs(environ, resources={"progress": progress}).resolve_job_def("refresh")
@@ -76,7 +85,7 @@ def refresh(
                 raise_on_error=False,
             )
             if not result.success:
-                raise RunFailed(_first_cause(result))
+                raise _failure_of(result)
             _gather(result, outcome)
     outcome.seconds["total"] = time.monotonic() - began
     return outcome
@@ -99,24 +108,28 @@ def _add(outcome: Outcome, told: Mapping[str, Any]) -> None:
     outcome.vehicles = max(outcome.vehicles, told.get("vehicles", 0))
     outcome.vehicles_failed = max(outcome.vehicles_failed, told.get("vehicles_failed", 0))
     outcome.sessions += told.get("sessions", 0)
-    outcome.requests += told.get("requests", 0)
+    outcome.requests += told.get("requests", 0) + told.get("token_requests", 0)
     outcome.retries += told.get("retries", 0)
     outcome.refused_429 += told.get("refused_429", 0)
     for step in ("fetch", "land", "derive"):
         outcome.seconds[step] += told.get(f"{step}_seconds", 0.0)
 
 
-def _first_cause(result: dg.ExecuteInProcessResult) -> str:
+def _failure_of(result: dg.ExecuteInProcessResult) -> RunFailed | RunStopped:
     """The first step that failed and why: our own sentence, or the innermost cause of what nobody foresaw."""
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
-            told = failure.user_failure_data.description if failure.user_failure_data else None
-            return told or f"{event.step_key} failed: {_innermost(failure.error)}"
-    return "the run failed before its first step; `ev-sessions ui` shows it"
+            if failure.user_failure_data and failure.user_failure_data.description:
+                return RunFailed(failure.user_failure_data.description)
+            cause = _innermost(failure.error)
+            if cause is not None and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                return RunStopped("stopped; run it again: it goes on where it was")
+            return RunFailed(f"{event.step_key} failed: {cause.message.strip() if cause else 'see it in `ev-sessions ui`'}")
+    return RunFailed("the run failed before its first step; `ev-sessions ui` shows it")
 
 
-def _innermost(error: SerializableErrorInfo | None) -> str:
+def _innermost(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
     while error is not None and error.cause is not None:
         error = error.cause
-    return "see it in `ev-sessions ui`" if error is None else error.message.strip()
+    return error

@@ -26,7 +26,7 @@ from ev_sessions_tests.pipeline import (
 )
 
 DAYS = trailing(3)
-EARLY = datetime(2026, 4, 1, 3, 15, tzinfo=UTC)
+EARLY = datetime(2025, 4, 1, 3, 15, tzinfo=UTC)
 """The night after the last day: many of its sessions are still under way, and no restatement is made."""
 
 CONTENT = "SELECT * EXCLUDE (fetched_at, run_id) FROM raw.sessions ORDER BY ALL"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -118,3 +119,10 @@ def test_a_fleet_that_grows_is_read_with_its_new_vehicle_from_the_day_it_was_add
         read = {day: told["vehicles_read"] for day, told in told_by_day(result, "raw_sessions").items()}
         assert read[LAST_DAY] == len(truth.vehicle_ids())
         assert read[added.date()] > read[added.date() - timedelta(days=1)]
+
+
+def test_vehicles_asked_for_that_the_fleet_does_not_have_fail_the_run_with_one_line(pipeline: Pipeline, tmp_path: Path) -> None:
+    listed = write_fleet_file(tmp_path / "some.csv", [pairs(pipeline)[0], (UUID(int=1), UUID(int=2))])
+    result = pipeline.refresh(DAYS, vehicles_from=listed)
+    assert failures(result) == [f"{listed}: 1 of its 2 vehicles are not in the fleet; take them out of it"]
+    assert pipeline.sandbox.counts.sessions == 0
