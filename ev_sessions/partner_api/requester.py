@@ -19,6 +19,7 @@ from ev_sessions.partner_api.transport import Counts, PacedTransport
 T = TypeVar("T")
 
 _OK = 200
+_NO_AUTH = httpx.Auth()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Requester:
     def __init__(self, config: PartnerApiConfig) -> None:
         self.counts = Counts()
         self._last_date = "", datetime.now(UTC)
-        self._client = httpx.AsyncClient(transport=PacedTransport(config, self.counts), trust_env=False)
+        self._transport = PacedTransport(config, self.counts)
         self._max_attempts = config.max_attempts
         self._budget = RetryBudget(config.retry_budget)
 
@@ -66,7 +67,7 @@ class Requester:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def ask(
         self, what: str, request: httpx.Request, decode: Callable[[bytes], T], auth: httpx.Auth | None = None
@@ -81,7 +82,7 @@ class Requester:
         requests = 0
         for attempt in count(1):
             try:
-                response = await self._client.send(request, auth=auth)
+                response = await self._send(request, auth or _NO_AUTH)
                 requests += 1 + len(response.history)
                 self._last_date = response.headers.get("date", ""), datetime.now(UTC)
                 if response.status_code == _OK:
@@ -103,18 +104,41 @@ class Requester:
             await asyncio.sleep(0 if failure.all_wait else backoff(attempt))
         raise AssertionError("the count of attempts has no end")
 
+    async def _send(self, request: httpx.Request, auth: httpx.Auth) -> httpx.Response:
+        """What httpx's client does with `auth`, without the cookies and redirects on which it spends as much time again."""
+        flow = auth.async_auth_flow(request)
+        history: list[httpx.Response] = []
+        try:
+            following = await anext(flow)
+            while True:
+                response = await self._transport.handle_async_request(following)
+                response.history = list(history)
+                history.append(response)
+                try:
+                    following = await flow.asend(response)
+                except StopAsyncIteration:
+                    return response
+        finally:
+            await flow.aclose()
+
     def _spend_retry(self, failure: str) -> None:
         self._budget.check(retries=self.counts.retries, requests=self.counts.requests, failure=failure)
         self.counts.retries += 1
 
 
 def _refusal(response: httpx.Response) -> str:
-    if response.next_request is not None:
+    if response.has_redirect_location:
         return (
-            f"the API answers {response.status_code} and points to {response.next_request.url.host}, "
-            "which is not followed; check the base url"
+            f"the API answers {response.status_code} and points to {_host(response)}, which is not followed; check the base url"
         )
     return f"the API answers {response.status_code}, which asking again does not change"
+
+
+def _host(redirect: httpx.Response) -> str:
+    try:
+        return redirect.url.join(redirect.headers["location"]).host
+    except httpx.InvalidURL:
+        return "no address"
 
 
 def _in_one_line(error: httpx.RequestError) -> str:
