@@ -1,7 +1,7 @@
 -- What the answers say that are new to the ledger. One that landed before has said all it had to say.
 
 CREATE OR REPLACE TEMP TABLE new_reads AS
-SELECT *, outcome IN ('complete', 'count_mismatch') AS landable
+SELECT *
 FROM staged_reads
 ANTI JOIN (
     SELECT electric_vehicle_id, first_day, last_day, fetched_at
@@ -9,17 +9,17 @@ ANTI JOIN (
     WHERE fetched_at BETWEEN $earliest_read AND $latest_read
 ) USING (electric_vehicle_id, first_day, last_day, fetched_at);
 
--- Every row of every answer: which session, where it stands, and where in the parts the rest of it is. The hash is taken over
--- the values as they will be stored. Nulls are empty and text is quoted, so that no two contents look the same.
+-- Every row of every answer: which session, where it stands, and where in the parts the rest of it is, which stays there until
+-- it is needed. The hash is taken over the values as they will be stored. Nulls are empty and text is quoted, so that no two
+-- contents look the same.
 CREATE OR REPLACE TEMP TABLE sightings AS
 SELECT
     electric_vehicle_id::UUID AS electric_vehicle_id,
     id::UUID AS id,
-    user_id::UUID AS user_id,
     session_day,
     fetched_at,
-    filename AS part,
-    file_row_number AS part_row,
+    file_index::UINTEGER AS part,
+    file_row_number::UINTEGER AS part_row,
     md5(concat(
         id::UUID,
         '|', epoch_us(plug_in_time),
@@ -41,9 +41,9 @@ SELECT
         '|', '"' || replace(session_outcome, '"', '""') || '"',
         '|', '"' || replace(extra, '"', '""') || '"'
     )) AS content_hash
-FROM read_parquet($sessions, union_by_name = true, filename = true, file_row_number = true) AS session
+FROM read_parquet($sessions, union_by_name = true) AS session
 WHERE (session.electric_vehicle_id::UUID, session.fetched_at) IN (
-    SELECT (electric_vehicle_id, fetched_at) FROM new_reads WHERE landable
+    SELECT (electric_vehicle_id, fetched_at) FROM new_reads WHERE good
 );
 
 CREATE OR REPLACE TEMP TABLE rejections AS
@@ -56,5 +56,5 @@ SELECT DISTINCT ON (electric_vehicle_id, record_key, fetched_at)
     try_cast(record_key AS UUID) AS session_id
 FROM read_parquet($rejected, union_by_name = true) AS record
 WHERE (record.electric_vehicle_id::UUID, record.fetched_at) IN (
-    SELECT (electric_vehicle_id, fetched_at) FROM new_reads WHERE landable
+    SELECT (electric_vehicle_id, fetched_at) FROM new_reads WHERE good
 );

@@ -16,7 +16,7 @@ WHERE leaving.session_day = session.session_day
 
 INSERT INTO raw.session_versions BY NAME
 SELECT
-    session.* EXCLUDE (filename, file_row_number),
+    session.*,
     fresh.content_hash,
     fresh.version,
     fresh.first_seen_at,
@@ -26,21 +26,19 @@ SELECT
     fresh.superseded_at AS replaced_at,
     $run_id AS replaced_by_run_id,
     'superseded' AS end_reason
-FROM read_parquet($sessions, union_by_name = true, filename = true, file_row_number = true) AS session
-JOIN fresh ON fresh.part = session.filename AND fresh.part_row = session.file_row_number
+FROM read_parquet($sessions, union_by_name = true) AS session
+JOIN fresh ON fresh.part = session.file_index AND fresh.part_row = session.file_row_number
 WHERE fresh.superseded_at IS NOT NULL;
 
 INSERT INTO raw.sessions BY NAME
 SELECT
-    session.* EXCLUDE (filename, file_row_number),
+    session.*,
     fresh.content_hash,
     fresh.version,
     fresh.first_seen_at,
     fresh.price_zone,
     fresh.time_zone,
     $run_id AS run_id
-FROM read_parquet($sessions, union_by_name = true, filename = true, file_row_number = true) AS session
-JOIN fresh ON fresh.part = session.filename AND fresh.part_row = session.file_row_number
-WHERE fresh.superseded_at IS NULL
--- Rows of a day lie together, so that a reader of a day skips the rest.
-ORDER BY session.session_day;
+FROM read_parquet($sessions, union_by_name = true) AS session
+JOIN fresh ON fresh.part = session.file_index AND fresh.part_row = session.file_row_number
+WHERE fresh.superseded_at IS NULL;

@@ -2,12 +2,12 @@
 
 CREATE OR REPLACE TEMP TABLE entering AS
 SELECT rejection.*, least(rejection.fetched_at, known.first_seen_at) AS first_seen_at
-FROM landing_rejections AS rejection
+FROM rejections AS rejection
 LEFT JOIN raw.quarantine AS known USING (electric_vehicle_id, record_key)
 WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR known.reasons[1] LIKE 'key_unique:%')
     AND NOT EXISTS (
         FROM (
-            SELECT electric_vehicle_id, id, fetched_at FROM newest
+            SELECT electric_vehicle_id, id, fetched_at FROM sightings
             UNION ALL
             SELECT electric_vehicle_id, id, fetched_at FROM standing
             UNION ALL

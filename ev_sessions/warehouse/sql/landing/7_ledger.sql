@@ -1,12 +1,21 @@
 -- What was read, and which days have to be derived again.
 
 INSERT INTO raw.fetches BY NAME
-SELECT
-    read.* EXCLUDE (landable) REPLACE (if(held.fetched_at IS NULL, read.outcome, 'held') AS outcome),
+SELECT DISTINCT ON (new.electric_vehicle_id, read.first_day, read.last_day, read.fetched_at)
+    read.* REPLACE (if(held.fetched_at IS NULL, read.outcome, 'held') AS outcome),
     $landed_at AS landed_at,
     $run_id AS run_id
-FROM new_reads AS read
-LEFT JOIN held_reads AS held USING (electric_vehicle_id, first_day, last_day, fetched_at);
+FROM read_parquet($reads, union_by_name = true) AS read
+JOIN new_reads AS new
+    ON new.electric_vehicle_id = read.electric_vehicle_id::UUID
+    AND new.first_day = read.first_day
+    AND new.last_day = read.last_day
+    AND new.fetched_at = read.fetched_at
+LEFT JOIN held_reads AS held
+    ON held.electric_vehicle_id = new.electric_vehicle_id
+    AND held.first_day = new.first_day
+    AND held.last_day = new.last_day
+    AND held.fetched_at = new.fetched_at;
 
 -- Of the good reads of one window the latest says all; of the answers that a vehicle is gone, too. Failures stay.
 DELETE FROM raw.fetches AS read
@@ -30,8 +39,9 @@ SELECT session_day FROM ended
 UNION
 SELECT session_day
 FROM fresh
+JOIN landing_reads AS read USING (electric_vehicle_id, fetched_at)
 WHERE superseded_at IS NULL
-    AND (NOT stood OR restated OR former_day <> session_day OR former_user_id <> user_id)
+    AND (NOT stood OR restated OR former_day <> session_day OR former_user_id <> read.user_id)
 UNION
 SELECT former_day
 FROM fresh

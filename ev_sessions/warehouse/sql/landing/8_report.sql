@@ -13,7 +13,7 @@ WITH overtaken_days AS (
         AND later.first_day <= read.last_day
         AND later.last_day >= read.first_day
         AND later.fetched_at > read.fetched_at
-    WHERE read.landable
+    WHERE read.good
 ), stale AS (
     SELECT electric_vehicle_id
     FROM overtaken_days
@@ -23,7 +23,7 @@ WITH overtaken_days AS (
     SELECT electric_vehicle_id
     FROM staged_reads
     ANTI JOIN new_reads USING (electric_vehicle_id, first_day, last_day, fetched_at)
-    WHERE outcome IN ('complete', 'count_mismatch')
+    WHERE good
 )
 SELECT
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL) AS landed_rows,
