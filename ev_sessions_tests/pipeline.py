@@ -94,6 +94,16 @@ def pipeline_over(sandbox: Sandbox, folder: Path) -> Iterator[Pipeline]:
         yield Pipeline(sandbox, environ, instance)
 
 
+@contextmanager
+def own_setting(name: str, value: str) -> Iterator[None]:
+    """One more setting in this process's environment, and so in that of the processes that it starts."""
+    os.environ[variable(name)] = value
+    try:
+        yield
+    finally:
+        del os.environ[variable(name)]
+
+
 def sandbox_with(**options: Any) -> Sandbox:  # noqa: ANN401 - options of all types
     """A sandbox whose fleet, unless `options` say otherwise, is small, whole and as it should be, long after its last day."""
     plain = {"malformed_rate": 0, "restated_rate": 0, "added_rate": 0, "deleted_rate": 0}

@@ -1,0 +1,110 @@
+"""`ev-sessions run` as real processes: stopped, killed, and two at once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import dagster as dg
+import pytest
+
+from ev_sessions.assets.graph import API_POOL
+from ev_sessions.days import DayRange
+from ev_sessions_tests.pipeline import LONG_AFTER, Pipeline, own_setting, pipeline_over, sandbox_with, trailing
+from ev_sessions_tests.processes import LIMIT, ev_sessions
+
+DAYS = trailing(2)
+VEHICLES = 160
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Pipeline]:
+    """A fleet that takes a few seconds to read, a few vehicles at a time."""
+    sandbox = sandbox_with(vehicles=VEHICLES, vehicles_per_user=40, days=4, latency_ms=100)
+    with pipeline_over(sandbox, tmp_path) as pipeline, own_setting("max_concurrency", "8"):
+        yield pipeline
+
+
+def start(days: DayRange = DAYS) -> subprocess.Popen[str]:
+    """`ev-sessions run --json` in a process of its own."""
+    command = ev_sessions("run", "--from", days.first, "--to", days.last, "--json")
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """The exit status of the process, its standard output and its standard error."""
+    output, error = process.communicate(timeout=LIMIT)
+    return process.returncode, output, error
+
+
+def stopped_by(sent: signal.Signals, fleet: Pipeline, *, after: int) -> tuple[int, str, str]:
+    """Send the signal to a run once it has asked for `after` vehicles; how it ended. The counts begin anew then."""
+    reached = Event()
+    fleet.sandbox.at_request(after, reached.set)
+    process = start()
+    try:
+        assert reached.wait(LIMIT), "the run did not get that far"
+        process.send_signal(sent)
+        return ended(process)
+    finally:
+        process.kill()
+        process.communicate()
+        fleet.sandbox.counts.reset()
+
+
+def history(fleet: Pipeline) -> tuple[list[str], int]:
+    """The states of the runs in the history, the newest first, and how many places in the API's pool are held."""
+    with dg.DagsterInstance.from_config(str(fleet.state / "dagster")) as instance:
+        pool = instance.event_log_storage.get_concurrency_info(API_POOL)
+        return [run.status.value for run in instance.get_runs()], pool.active_slot_count
+
+
+def assert_lands_the_truth(fleet: Pipeline, outcome: str, days: DayRange = DAYS) -> None:
+    expected = {row["id"] for row in fleet.sandbox.truth.fleet_sessions(days.first, days.last, LONG_AFTER)}
+    landed = fleet.rows("SELECT id FROM raw.sessions WHERE session_day BETWEEN ? AND ?", days.first, days.last)
+    assert sorted(row[0] for row in landed) == sorted(expected)
+    told = json.loads(outcome)
+    assert (told["vehicles"], told["vehicles_failed"], told["sessions"]) == (VEHICLES, 0, len(expected))
+    ((derived,),) = fleet.rows("SELECT sum(sessions) FROM analytics.fleet_daily WHERE session_day BETWEEN ? AND ?", *bounds(days))
+    assert derived == len(expected)
+
+
+def bounds(days: DayRange) -> tuple[object, object]:
+    return days.first, days.last
+
+
+def test_a_killed_run_is_reaped_by_the_next_which_asks_for_little_again_and_lands_the_truth(fleet: Pipeline) -> None:
+    stopped_by(signal.SIGKILL, fleet, after=VEHICLES * 4 // 5)
+    assert history(fleet) == (["STARTED"], 1)
+    status, outcome, error = ended(start())
+    assert status == 0, error
+    assert fleet.sandbox.counts.sessions < 0.3 * VEHICLES
+    assert history(fleet) == (["SUCCESS", "FAILURE"], 0)
+    assert_lands_the_truth(fleet, outcome)
+    assert list((fleet.state / "stage").rglob("*.parquet")) == []
+
+
+def test_ctrl_c_ends_a_run_with_one_line_and_the_next_goes_on_where_it_was(fleet: Pipeline) -> None:
+    status, output, error = stopped_by(signal.SIGINT, fleet, after=VEHICLES // 2)
+    assert (status, output) == (1, "")
+    assert error == "ev-sessions: stopped; run it again: it goes on where it was\n"
+    assert history(fleet) == (["FAILURE"], 0)
+    status, outcome, error = ended(start())
+    assert status == 0, error
+    # Whatever had been answered was staged; only what was under way is asked for again.
+    assert fleet.sandbox.counts.sessions <= VEHICLES // 2 + 8
+    assert_lands_the_truth(fleet, outcome)
+
+
+def test_two_runs_at_once_over_different_days_both_land_their_days(fleet: Pipeline) -> None:
+    earlier = DayRange(trailing(4).first, trailing(3).first)
+    both = [start(DAYS), start(earlier)]
+    outcomes = [ended(process) for process in both]
+    assert [status for status, _, _ in outcomes] == [0, 0], outcomes
+    for days, (_, outcome, _) in zip((DAYS, earlier), outcomes, strict=True):
+        assert_lands_the_truth(fleet, outcome, days)
+    assert history(fleet) == (["SUCCESS", "SUCCESS"], 0)

@@ -1,0 +1,78 @@
+"""Real processes of the command line and of Dagster: started, waited for with a limit, and ended, each by its own id."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+LIMIT = 90.0
+"""The longest that a test waits for anything (s): far beyond what it takes, so that a slow machine fails nothing."""
+
+_PAUSE = 0.1
+
+
+@contextmanager
+def running(*command: object, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """`command` as a process that writes to `log`; ended with all that it started when the block is left."""
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [str(word) for word in command], stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            end(process)
+
+
+def end(process: subprocess.Popen[str], signal: int = 15) -> None:
+    """End the process and, where that takes too long, everything in its session."""
+    if process.poll() is None:
+        process.send_signal(signal)
+    try:
+        process.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        process.wait(LIMIT)
+
+
+def ev_sessions(*arguments: object) -> list[str]:
+    """The installed command with `arguments`."""
+    return [str(Path(sys.executable).with_name("ev-sessions")), *(str(argument) for argument in arguments)]
+
+
+def wait_until(what: str, holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Ask again and again until `holds()`; fail where `process` ends before, or the limit is reached."""
+    give_up = time.monotonic() + LIMIT
+    while not holds():
+        assert process is None or process.poll() is None, f"the process ended while waiting until {what}"
+        assert time.monotonic() < give_up, f"waited in vain until {what}"
+        time.sleep(_PAUSE)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def graphql(port: int, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """What Dagster's web server on `port` answers; None: it does not answer yet."""
+    body = json.dumps({"query": query, "variables": variables or {}}).encode()
+    request = Request(f"http://127.0.0.1:{port}/graphql", body, {"content-type": "application/json"})
+    try:
+        with urlopen(request, timeout=LIMIT) as answer:  # noqa: S310 - loopback
+            data: dict[str, Any] = json.load(answer)["data"]
+            return data
+    except (URLError, ConnectionError):
+        return None
