@@ -155,7 +155,9 @@ def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, obje
 
 
 def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any]:
-    """One day's figures; requests are the whole window's, since one request covers all of its days."""
+    """One day's figures. What begins with `window_` is of the whole window: one request covers all of its days, and a record
+    that cannot be typed has no day.
+    """
     window = {"window_requests": summary.requests, "window_pages": summary.pages, "window_retries": summary.retries}
     if day is None:
         return figures({"dagster/partition_row_count": 0, **window})
@@ -169,7 +171,7 @@ def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any
             "savings_eur": day.savings_eur,
             "changed_rows": day.changed_rows,
             "vanished_rows": day.vanished_rows,
-            "quarantined": day.quarantined,
+            "window_quarantined": day.quarantined,
             **window,
         }
     )
