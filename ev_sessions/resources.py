@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import dagster as dg
@@ -68,6 +68,12 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
             **_secret("client_secret", environ),
             **_secret("access_token", environ),
         )
+
+    @classmethod
+    def outside_dagster(cls, settings: Settings, environ: Mapping[str, str]) -> PartnerApiResource:
+        """As `from_settings`, with each secret in the place of its variable's name; `environ` is this process's environment."""
+        # Dagster's types call what comes out what the resource is made for, not what it is.
+        return cast("PartnerApiResource", cls.from_settings(settings, environ).process_config_and_initialize())
 
     def organisation(self) -> UUID:
         """The organisation's id.

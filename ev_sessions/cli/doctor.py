@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import cast
 
 from rich.console import Console
 from rich.text import Text
@@ -78,7 +77,7 @@ def show_probe(environ: Mapping[str, str]) -> None:
         PartnerApiError: the API cannot be asked.
     """
     settings = Settings.from_env(environ)
-    config = _client_config(settings, environ)
+    config = PartnerApiResource.outside_dagster(settings, environ).client_config()
     probed = asyncio.run(_probe(config, settings, utc_today(datetime.now(UTC))))
     console = Console(highlight=False)
     for line in _probe_lines(probed):
@@ -102,17 +101,10 @@ def _about_api(examined: ExaminedSettings, environ: Mapping[str, str]) -> list[F
     if examined.malformed:
         return not_asked("needs settings that are not malformed")
     try:
-        config = _client_config(examined.settings, environ)
+        config = PartnerApiResource.outside_dagster(examined.settings, environ).client_config()
     except EvSessionsError as error:
         return [Finding.of_error("token", error), *not_asked("needs a token")[1:]]
     return asyncio.run(examine_api(config, Asked.recently(examined.settings, utc_today(datetime.now(UTC)))))
-
-
-def _client_config(settings: Settings, environ: Mapping[str, str]) -> PartnerApiConfig:
-    # Initialised as for a run: that is what puts the secrets in the place of their variables' names. Dagster's types call
-    # the outcome what the resource is made for, not what it is.
-    resource = PartnerApiResource.from_settings(settings, environ).process_config_and_initialize()
-    return cast("PartnerApiResource", resource).client_config()
 
 
 async def _probe(config: PartnerApiConfig, settings: Settings, today: date) -> Probed:

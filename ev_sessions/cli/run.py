@@ -27,7 +27,7 @@ def run_range(environ: Mapping[str, str], days: DayRange, vehicles_from: Path | 
         SettingsError, RunFailed: see `refresh`.
     """
     settings = Settings.from_env(environ)
-    PartnerApiResource.from_settings(settings, environ).client_config()
+    PartnerApiResource.outside_dagster(settings, environ).client_config()
     require_partitions(days, settings.first_day, utc_today(datetime.now(UTC)))
     if as_json:
         outcome = refresh(environ, days, progress=ProgressReport(), vehicles_from=vehicles_from)
