@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -34,7 +35,7 @@ def copy_into(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         connection.execute(f"ATTACH '{path}' AS {_COPY} (READ_WRITE)")
         try:
             connection.execute(f'COPY FROM DATABASE "{current_database(connection)}" TO {_COPY}')
-            _compare(connection, target)
+            require_same_rows(row_counts(connection, current_database(connection)), row_counts(connection, _COPY), target)
         finally:
             connection.execute(f"DETACH {_COPY}")
         try:
@@ -49,18 +50,20 @@ def current_database(connection: duckdb.DuckDBPyConnection) -> str:
     return str(name)
 
 
-def _compare(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
-    original = row_counts(connection, current_database(connection))
-    copied = row_counts(connection, _COPY)
-    wrong = sorted(table for table in original.keys() | copied.keys() if original.get(table) != copied.get(table))
-    if wrong:
-        raise CopyIncomplete(f"the copy {target} was not kept: {', '.join(wrong)} differ from the original; copy it again")
-
-
 def row_counts(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, int]:
     """The number of rows of every table (`schema.name`) of the attached `database`."""
     tables = connection.execute("SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ?", [database])
     return {
-        f"{schema}.{table}": len(connection.table(f'"{database}"."{schema}"."{table}"'))
-        for schema, table in tables.fetchall()
+        f"{schema}.{table}": len(connection.table(f'"{database}"."{schema}"."{table}"')) for schema, table in tables.fetchall()
     }
+
+
+def require_same_rows(original: Mapping[str, int], copied: Mapping[str, int], target: Path) -> None:
+    """Refuse the copy `target` unless it has the tables of the original, each with as many rows.
+
+    Raises:
+        CopyIncomplete: it has not.
+    """
+    wrong = sorted(table for table in original.keys() | copied.keys() if original.get(table) != copied.get(table))
+    if wrong:
+        raise CopyIncomplete(f"the copy {target} was not kept: {', '.join(wrong)} differ from the original; copy it again")

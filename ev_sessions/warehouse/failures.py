@@ -89,14 +89,12 @@ _MEANINGS: tuple[tuple[str, type[EvSessionsError], str], ...] = (
 )
 
 
-def explain(error: Exception, path: Path) -> EvSessionsError | None:
+def explain(error: duckdb.Error | OSError, path: Path) -> EvSessionsError | None:
     """What `error`, raised by DuckDB or the file system about the database at `path`, means; None: it is not about the file."""
-    if not isinstance(error, duckdb.Error | OSError):
-        return None
     text = str(error)
     for pattern, kind, meaning in _MEANINGS:
         if re.search(pattern, text):
-            return kind(f"the database {path} {meaning.format(holder=_holder(text), reason=_reason(text))}")
+            return kind(f"the database {path} {meaning.format(holder=_holder(text), reason=_reason(error))}")
     return None
 
 
@@ -117,6 +115,8 @@ def _holder(text: str) -> str:
     return f" by process {found['pid']} ({found['program']})" if found else ""
 
 
-def _reason(text: str) -> str:
-    """The last part of a message such as `IO Error: Cannot open file "x": Permission denied`, or of an OSError."""
-    return text.splitlines()[0].rpartition('": ')[2].partition("] ")[2] or text.splitlines()[0].rpartition('": ')[2]
+def _reason(error: duckdb.Error | OSError) -> str:
+    """`Permission denied` from an OSError, or from DuckDB's `IO Error: Cannot open file "x": Permission denied`."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0].rpartition('": ')[2]
