@@ -3,7 +3,7 @@
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ev_sessions.cli.main import app
+from ev_sessions.ingest.fleet import BadFleetFile, read_vehicle_pairs
 from ev_sessions.warehouse.connection import Database
 from ev_sessions_tests.pipeline import Pipeline, named, pipeline_over, sandbox_with, trailing, write_fleet_file
 
@@ -22,27 +23,31 @@ DAYS = trailing(2)
 RUN = ("run", "--from", DAYS.first.isoformat(), "--to", DAYS.last.isoformat())
 
 
+Row = tuple[object, ...]
+
+
+def rows(pipeline: Pipeline) -> list[list[Row]]:
+    """All that was ever read, and all that was derived from it."""
+    tables = ("raw.sessions", "raw.fetches", "raw.session_versions", "raw.quarantine", "analytics.sessions")
+    return [pipeline.rows(f"SELECT * FROM {table} ORDER BY ALL") for table in tables]
+
+
 @dataclass(frozen=True)
 class Office:
-    """A pipeline with sessions landed, which no command here may change."""
+    """A pipeline, and what it has `landed`, which no command here may change."""
 
     pipeline: Pipeline
+    landed: list[list[Row]]
 
     @property
     def database(self) -> Path:
         """Its database."""
         return self.pipeline.state / "ev_sessions.duckdb"
 
-    def rows(self) -> list[list[tuple[object, ...]]]:
-        """All that was ever read, and all that was derived from it."""
-        tables = ("raw.sessions", "raw.fetches", "raw.session_versions", "raw.quarantine", "analytics.sessions")
-        return [self.pipeline.rows(f"SELECT * FROM {table} ORDER BY ALL") for table in tables]
-
     def complaint(self, status: int, *arguments: object, **settings: object) -> str:
         """The one line with which the command ends, after it has ended with `status` and changed nothing."""
-        before = self.rows()
         line = self.complaint_unseen(status, *arguments, **settings)
-        assert self.rows() == before
+        assert rows(self.pipeline) == self.landed
         return line
 
     def complaint_unseen(self, status: int, *arguments: object, **settings: object) -> str:
@@ -59,7 +64,7 @@ class Office:
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     with pipeline_over(sandbox_with(), tmp_path_factory.mktemp("office")) as pipeline:
         assert pipeline.refresh(DAYS).success
-        yield Office(pipeline)
+        yield Office(pipeline, rows(pipeline))
 
 
 @pytest.mark.parametrize("name", ["api_url", "org_id", "client_id", "client_secret"])
@@ -132,24 +137,28 @@ def test_days_that_cannot_be_asked_for_are_told(office: Office, first: object, l
     assert told in office.complaint(WRONG_USE, "run", "--from", first, "--to", last)
 
 
+def test_a_fleet_file_with_bad_rows_is_told_with_their_lines(office: Office, tmp_path: Path) -> None:
+    path = write_fleet_file(tmp_path / "fleet.csv", [("me", "my car"), (UUID(int=1), UUID(int=2)), ("", UUID(int=3))])
+    assert office.complaint(FAILED, *RUN, fleet_file=path).startswith(f"ev-sessions: {path}: lines 2, 4: expected two UUIDs")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("user_id,electric_vehicle_id\nme,my car\n", "line 2: expected two UUIDs"),
-        ("user_id\nme\n", "lacks the column electric_vehicle_id"),
+        ("", "the first line lacks the column user_id"),
+        ("user_id\nme\n", "the first line lacks the column electric_vehicle_id"),
         ("user_id,electric_vehicle_id\n", "it names no vehicle"),
+        ("user_id,electric_vehicle_id\n" + "".join(f"{UUID(int=n)},{UUID(int=9)}\n" for n in (1, 2)), "under two users"),
+        ("user_id,electric_vehicle_id\n\xff\xfe", "not a CSV file in UTF-8"),
         (None, "cannot be read: No such file or directory"),
     ],
 )
-def test_a_fleet_file_that_cannot_be_used_is_told_with_its_lines(
-    office: Office, tmp_path: Path, text: str | None, told: str
-) -> None:
+def test_a_fleet_file_that_cannot_be_used_is_told(tmp_path: Path, text: str | None, told: str) -> None:
     path = tmp_path / "fleet.csv"
     if text is not None:
-        path.write_text(text)
-    line = office.complaint(FAILED, *RUN, fleet_file=path)
-    assert line.startswith(f"ev-sessions: {path}: ")
-    assert told in line
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(BadFleetFile, match=told):
+        read_vehicle_pairs(path)
 
 
 def test_so_is_a_file_of_the_vehicles_to_ask_for(office: Office, tmp_path: Path) -> None:
@@ -210,25 +219,29 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("make", "told"), UNUSABLE)
-@pytest.mark.parametrize("command", [RUN, ("backup",)])
-def test_a_database_that_cannot_be_used_is_told_and_left_as_it_is(
-    office: Office, tmp_path: Path, make: object, told: str, command: Sequence[str]
+def test_a_database_that_cannot_be_used_is_told_and_not_backed_up(
+    office: Office, tmp_path: Path, make: Callable[[Path], None], told: str
 ) -> None:
-    assert callable(make)
+    make(path := tmp_path / "other.duckdb")
+    target = tmp_path / "copy.duckdb"
+    assert office.complaint(FAILED, "backup", target, database=path).startswith(f"ev-sessions: the database {path} {told}")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("make", [somebody_elses, of_a_newer_duckdb, of_a_newer_schema])
+def test_a_run_leaves_a_database_that_it_cannot_use_as_it_is(
+    office: Office, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     make(path := tmp_path / "other.duckdb")
     before = path.read_bytes()
-    target = [tmp_path / "copy.duckdb"] if command == ("backup",) else []
-    line = office.complaint(FAILED, *command, *target, database=path)
-    assert line.startswith(f"ev-sessions: the database {path} {told}")
+    assert office.complaint(FAILED, *RUN, database=path).startswith(f"ev-sessions: the database {path} ")
     assert path.read_bytes() == before
-    assert not any(copy.exists() for copy in target)
 
 
 @pytest.mark.parametrize(("make", "told"), UNUSABLE)
 def test_a_backup_that_cannot_be_used_leaves_the_database_in_its_place(
-    office: Office, tmp_path: Path, make: object, told: str
+    office: Office, tmp_path: Path, make: Callable[[Path], None], told: str
 ) -> None:
-    assert callable(make)
     make(path := tmp_path / "other.duckdb")
     before = office.database.read_bytes()
     assert told in office.complaint(FAILED, "restore", path)
@@ -271,12 +284,11 @@ def test_a_database_that_another_process_holds_is_told_with_the_holder(
 ) -> None:
     copy = tmp_path / "good.duckdb"
     arguments = {"backup": [tmp_path / "copy.duckdb"], "restore": [copy]}.get(command[0], [])
-    before = office.rows()
     if command == ("restore",):
         assert CliRunner().invoke(app, ["backup", str(copy)], env=office.pipeline.environ).exit_code == 0
     with held(office.database) as holder:
         assert f"is in use by process {holder}" in office.complaint_unseen(FAILED, *command, *arguments)
-    assert office.rows() == before
+    assert rows(office.pipeline) == office.landed
     assert not (tmp_path / "copy.duckdb").exists()
 
 
@@ -326,7 +338,6 @@ def test_a_port_that_is_taken_is_told(office: Office) -> None:
 
 
 def test_a_process_of_its_own_ends_with_the_same_one_line(office: Office) -> None:
-    before = office.rows()
     ended = subprocess.run(
         [str(Path(sys.executable).with_name("ev-sessions")), *RUN],
         env={**office.pipeline.environ, "EV_SESSIONS_CLIENT_SECRET": "guessed", "PATH": ""},
@@ -337,7 +348,7 @@ def test_a_process_of_its_own_ends_with_the_same_one_line(office: Office) -> Non
     assert ended.returncode == FAILED
     assert "refuses the client id and secret" in only_line(ended.stderr)
     assert "guessed" not in ended.stdout + ended.stderr
-    assert office.rows() == before
+    assert rows(office.pipeline) == office.landed
 
 
 def only_line(text: str) -> str:
