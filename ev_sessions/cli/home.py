@@ -12,6 +12,7 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from ev_sessions.automation.dead_runs import alive, reap
+from ev_sessions.cli.history import unhurried_commits
 from ev_sessions.errors import PermanentError
 
 
@@ -45,7 +46,7 @@ def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, st
     folder = prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(folder)
     try:
-        with dg.DagsterInstance.from_config(str(folder)) as instance, alive(folder) as tags:
+        with unhurried_commits(), dg.DagsterInstance.from_config(str(folder)) as instance, alive(folder) as tags:
             reap(instance, folder)
             yield instance, tags
     except DBAPIError as error:
