@@ -155,8 +155,9 @@ def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, obje
 
 
 def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any]:
-    """One day's figures. What begins with `window_` is of the whole window: one request covers all of its days, and a record
-    that cannot be typed has no day.
+    """One day's figures. What begins with `window_` is of the whole window.
+
+    One request covers all of its days, and a record that cannot be typed has no day.
     """
     window = {"window_requests": summary.requests, "window_pages": summary.pages, "window_retries": summary.retries}
     if day is None:
