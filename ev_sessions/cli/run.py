@@ -13,7 +13,6 @@ from rich.console import Console
 from ev_sessions.assets.raw_sessions import ProgressReport
 from ev_sessions.cli.progress import ProgressBar
 from ev_sessions.cli.refresh import Outcome, refresh
-from ev_sessions.cli.summary import show_days
 from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, utc_today
 from ev_sessions.resources import PartnerApiResource
 from ev_sessions.settings import Settings, variable
@@ -33,6 +32,9 @@ def run_range(environ: Mapping[str, str], days: DayRange, vehicles_from: Path | 
         outcome = refresh(environ, days, progress=ProgressReport(), vehicles_from=vehicles_from)
         typer.echo(json.dumps(outcome.as_json()))
         return outcome.vehicles_failed
+    # It brings pandas, whose import takes half a second: a script that reads the JSON does not wait for it.
+    from ev_sessions.cli.summary import show_days
+
     with ProgressBar(Console(stderr=True)) as bar:
         outcome = refresh(environ, days, progress=bar, vehicles_from=vehicles_from)
     show_days(Console(), settings.database_path, days)
