@@ -60,6 +60,17 @@ def test_checks_of_a_range_look_at_its_days_and_name_those_that_were_not_read(pi
     assert days_told(wider, "every_vehicle_read") == [day.isoformat() for day in trailing(4)][:2]
 
 
+def test_each_check_can_be_run_by_itself(pipeline: Pipeline) -> None:
+    pipeline.refresh(trailing(2))
+    chosen = dg.AssetCheckKey(dg.AssetKey("raw_sessions"), "keys_unique")
+    location = dg.Definitions.merge(
+        build_defs(pipeline.environ),
+        dg.Definitions(jobs=[dg.define_asset_job("one_check", selection=dg.AssetSelection.checks(chosen))]),
+    )
+    result = location.resolve_job_def("one_check").execute_in_process(instance=pipeline.instance, run_config=QUIET)
+    assert findings(result) == {"keys_unique": True}
+
+
 def test_checks_before_the_first_run_say_what_to_do(pipeline: Pipeline) -> None:
     result = run_checks(pipeline)
     assert not result.success
