@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 LIMIT = 90.0
@@ -74,5 +74,7 @@ def graphql(port: int, query: str, variables: dict[str, Any] | None = None) -> d
         with urlopen(request, timeout=LIMIT) as answer:  # noqa: S310 - loopback
             data: dict[str, Any] = json.load(answer)["data"]
             return data
+    except HTTPError as error:
+        raise AssertionError(error.read().decode()) from error
     except (URLError, ConnectionError):
         return None

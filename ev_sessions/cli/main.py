@@ -6,7 +6,6 @@ Exit status: 0 done, 1 failed, 2 wrong use or settings, 3 done but some vehicles
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import wraps
@@ -113,7 +112,7 @@ def ui(port: Annotated[int, typer.Option(help="Port of the web page on this mach
     """Open Dagster's UI on the history of `ev-sessions run`: `dagster dev` with DAGSTER_HOME set. Ends with Ctrl-C."""
     from ev_sessions.cli.ui import serve_ui
 
-    sys.exit(serve_ui(os.environ, port))
+    serve_ui(os.environ, port)
 
 
 @app.command(epilog="Example: `ev-sessions sandbox --vehicles 1000 --rate-limit 100`")

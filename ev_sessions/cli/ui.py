@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 from ev_sessions.cli.home import prepare_home
 from ev_sessions.settings import Settings
 
 
-def serve_ui(environ: Mapping[str, str], port: int) -> int:
-    """Run `dagster dev` until it ends; its exit status.
+def serve_ui(environ: Mapping[str, str], port: int) -> NoReturn:
+    """Become `dagster dev`: its page, its daemon, its exit status.
 
     Raises:
         SettingsError: a setting is malformed.
@@ -19,8 +20,5 @@ def serve_ui(environ: Mapping[str, str], port: int) -> int:
     """
     home = prepare_home(Settings.from_env(environ).dagster_home)
     command = [sys.executable, "-m", "dagster", "dev", "--module-name", "ev_sessions.definitions", "--port", str(port)]
-    try:
-        return subprocess.run(command, env={**environ, "DAGSTER_HOME": str(home)}, check=False).returncode  # noqa: S603 - our own words
-    except KeyboardInterrupt:
-        # The same Ctrl-C has ended the page too.
-        return 0
+    # Its own child would miss the signals that end it, and leave the page and the daemon behind.
+    os.execve(sys.executable, command, {**environ, "DAGSTER_HOME": str(home)})  # noqa: S606 - our own words
