@@ -85,11 +85,16 @@ class ExaminedSettings:
 
 def examine_settings(environ: Mapping[str, str]) -> ExaminedSettings:
     """Look at every setting by itself, so that one that is wrong does not hide the next."""
-    malformed = {variable(name): message for name in Settings.model_fields if (message := _complaint(environ, name))}
-    sound = {key: value for key, value in environ.items() if key.removesuffix(FILE_SUFFIX) not in malformed}
-    settings = Settings.from_env({key: value for key, value in sound.items() if key not in malformed})
-    in_effect = tuple(_in_effect(settings, sound, name) for name in Settings.model_fields)
-    return ExaminedSettings(settings, in_effect, malformed, tuple(unknown_variables(environ)))
+    malformed = {name: message for name in Settings.model_fields if (message := _complaint(environ, name))}
+    spoilt = {key for name in malformed for key in _variables(name)}
+    sound = {key: value for key, value in environ.items() if key not in spoilt}
+    settings = Settings.from_env(sound)
+    return ExaminedSettings(
+        settings,
+        in_effect=tuple(_in_effect(settings, sound, name) for name in Settings.model_fields),
+        malformed={variable(name): message for name, message in malformed.items()},
+        unknown=tuple(unknown_variables(environ)),
+    )
 
 
 def examine_versions() -> Finding:
@@ -115,10 +120,14 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         yield _folder(folder)
 
 
+def _variables(name: str) -> tuple[str, ...]:
+    own = variable(name)
+    return (own, own + FILE_SUFFIX) if name in SECRETS else (own,)
+
+
 def _complaint(environ: Mapping[str, str], name: str) -> str | None:
-    own = (variable(name), variable(name) + FILE_SUFFIX)
     try:
-        Settings.from_env({key: environ[key] for key in own if key in environ})
+        Settings.from_env({key: environ[key] for key in _variables(name) if key in environ})
     except SettingsError as error:
         return str(error)
     return None
