@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from ev_sessions.sandbox import Recording, Sandbox, SandboxOptions, serve_forever
-from ev_sessions.sandbox.serving import base_url
 
 
 def serve_sandbox(options: SandboxOptions, port: int, replay: Path | None) -> None:
@@ -17,8 +16,10 @@ def serve_sandbox(options: SandboxOptions, port: int, replay: Path | None) -> No
         PermanentError: the port is taken, or the recorded file cannot be used.
     """
     served = Sandbox(options, None if replay is None else Recording(replay))
-    url = base_url(port)
-    typer.echo(f"# A simulated partner API at {url}; Ctrl-C ends it. In another shell:")
-    for name, value in served.settings_for(url).items():
-        typer.echo(f"export {name}={value}")
-    serve_forever(served, port)
+
+    def announce(url: str) -> None:
+        typer.echo(f"# A simulated partner API at {url}; Ctrl-C ends it. In another shell:")
+        for name, value in served.settings_for(url).items():
+            typer.echo(f"export {name}={value}")
+
+    serve_forever(served, port, announce)

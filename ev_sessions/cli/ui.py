@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
 from ev_sessions.cli.home import prepare_home
+from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
+
+
+class PortTaken(PermanentError):
+    """The port is in use, or none that this user may take."""
 
 
 def serve_ui(environ: Mapping[str, str], port: int) -> NoReturn:
@@ -17,8 +23,20 @@ def serve_ui(environ: Mapping[str, str], port: int) -> NoReturn:
     Raises:
         SettingsError: a setting is malformed.
         HomeUnusable: the state folder cannot be written.
+        PortTaken: the page cannot be served there.
     """
+    _require_free(port)
     home = prepare_home(Settings.from_env(environ).dagster_home)
     command = [sys.executable, "-m", "dagster", "dev", "--module-name", "ev_sessions.definitions", "--port", str(port)]
     # Its own child would miss the signals that end it, and leave the page and the daemon behind.
     os.execve(sys.executable, command, {**environ, "DAGSTER_HOME": str(home)})  # noqa: S606 - our own words
+
+
+def _require_free(port: int) -> None:
+    # `dagster dev` itself would go on without a page.
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise PortTaken(f"cannot serve the UI on port {port} ({error}); choose another with --port") from None

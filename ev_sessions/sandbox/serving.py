@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from threading import Event, Thread
 from types import FrameType
@@ -38,13 +38,16 @@ def serving(sandbox: Sandbox) -> Iterator[str]:
             thread.join()
 
 
-def serve_forever(sandbox: Sandbox, port: int) -> None:
-    """Serve `sandbox` on `port` until SIGINT or SIGTERM, then return.
+def serve_forever(sandbox: Sandbox, port: int, announce: Callable[[str], None]) -> None:
+    """Serve `sandbox` on `port` (0: a free one) until SIGINT or SIGTERM, then return.
+
+    `announce` hears the base url as soon as nobody else can take the port.
 
     Raises:
         PortTakenError: nobody can listen on that port.
     """
     with closing(_listen(port)) as listener:
+        announce(base_url(_port(listener)))
         _Server(sandbox).run(sockets=[listener])
 
 

@@ -1,5 +1,6 @@
 """Bad input: whatever is wrong, a command ends with one line that says what, where and what to do, and nothing is lost."""
 
+import socket
 import struct
 import subprocess
 import sys
@@ -335,6 +336,15 @@ def test_a_sandbox_that_cannot_be_says_why(office: Office, options: Sequence[str
 def test_a_port_that_is_taken_is_told(office: Office) -> None:
     port = office.pipeline.environ["EV_SESSIONS_API_URL"].rpartition(":")[2]
     assert f"cannot listen on port {port}" in office.complaint(FAILED, "sandbox", "--port", port)
+
+
+def test_a_page_that_cannot_be_served_says_why(office: Office) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        assert f"cannot serve the UI on port {port}" in office.complaint(FAILED, "ui", "--port", port)
+    assert "cannot serve the UI on port 99999" in office.complaint(FAILED, "ui", "--port", "99999")
 
 
 def test_a_process_of_its_own_ends_with_the_same_one_line(office: Office) -> None:

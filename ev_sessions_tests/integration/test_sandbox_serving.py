@@ -20,7 +20,7 @@ import sys
 from datetime import date
 from ev_sessions.sandbox import Sandbox, SandboxOptions, serve_forever
 
-serve_forever(Sandbox(SandboxOptions(end=date(2026, 6, 30), vehicles=1)), int(sys.argv[1]))
+serve_forever(Sandbox(SandboxOptions(end=date(2026, 6, 30), vehicles=1)), int(sys.argv[1]), lambda url: None)
 print("returned")
 """
 
@@ -52,7 +52,7 @@ def test_a_taken_port_is_refused_in_one_line() -> None:
         holder.listen()
         port = holder.getsockname()[1]
         with pytest.raises(PortTakenError, match=rf"^the sandbox cannot listen on port {port} of 127\.0\.0\.1 .*choose another$"):
-            serve_forever(Sandbox(SandboxOptions(end=END, vehicles=1)), port)
+            serve_forever(Sandbox(SandboxOptions(end=END, vehicles=1)), port, print)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
