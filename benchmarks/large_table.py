@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,9 +24,6 @@ from ev_sessions.stage.schemas import READS, REJECTED, SESSIONS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.landing import land
 
-VEHICLES = 20_000
-DAYS = 500
-"""One session per vehicle and day: 10 million rows, up to the day before the window's last."""
 DAILY_REFRESHES = 90
 """Days for which the ledger has a read of every vehicle's trailing window, as after three months of the schedule."""
 WINDOW = DayRange.trailing(LAST_DAY, 14)
@@ -33,10 +31,16 @@ PARTS = 20
 READ_AT = datetime(2026, 1, 1, 3, 15, tzinfo=UTC)
 RUN = "benchmark"
 
-_VALUES = {
-    "first": LAST_DAY - timedelta(days=DAYS),
-    "days": DAYS,
-    "vehicles": VEHICLES,
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The large table: one session per vehicle and day, up to the day before the window's last. 10 million, unless told."""
+
+    vehicles: int = 20_000
+    days: int = 500
+
+
+_VALUES: dict[str, object] = {
     "refreshes": DAILY_REFRESHES,
     "window": len(WINDOW),
     "window_first": WINDOW.first,
@@ -113,7 +117,7 @@ _ANSWERS = """
     WHERE session_day = ($window_last - INTERVAL 1 DAY)::DATE
 """
 _SESSIONS = """
-    SELECT * FROM answers SEMI JOIN (FROM cars WHERE number < $asked AND number % $parts = $part) USING (electric_vehicle_id)
+    SELECT * FROM answers SEMI JOIN (FROM cars WHERE number % $parts = $part) USING (electric_vehicle_id)
 """
 _READS = """
     SELECT
@@ -122,27 +126,31 @@ _READS = """
         'complete' AS outcome, $window AS reported_total, $window AS accepted_rows, 0 AS rejected_rows, 0 AS outside_rows,
         1 AS requests, 1 AS pages, 0 AS retries, 1 AS reads, NULL AS error, $read_at AS fetched_at
     FROM cars
-    WHERE number < $asked AND number % $parts = $part
+    WHERE number % $parts = $part
 """
 
 
-def landing_seconds(folder: Path, fleets: list[int]) -> dict[int, dict[str, float]]:
+def landing_seconds(folder: Path, fleets: list[int], size: Size) -> dict[int, dict[str, float]]:
     """For each number of vehicles the seconds that landing their window takes: `empty`, `full`. Databases go to `folder`."""
     full = Database(folder / "full.duckdb")
-    with full.writing() as connection:
-        for statement in (_FLEET, _FLEET_ROWS, _SESSION_ROWS, _LEDGER_ROWS):
-            _run(connection, statement, READ_AT)
+    _fill(full, size, _SESSION_ROWS, _LEDGER_ROWS)
     # The rows of the window get the hashes that a landing gives them: only then is a row that did not change seen as such.
-    _land(full, _staged(full, folder / "before", VEHICLES, READ_AT - timedelta(hours=12)))
+    _land(full, _staged(full, folder / "before", size.vehicles, READ_AT - timedelta(hours=12)))
     found = {}
     for number, vehicles in enumerate(fleets):
         parts = _staged(full, folder / str(vehicles), vehicles, READ_AT + timedelta(hours=number))
         empty = Database(folder / f"empty_{vehicles}.duckdb")
-        with empty.writing() as connection:
-            for statement in (_FLEET, _FLEET_ROWS):
-                _run(connection, statement, READ_AT)
+        _fill(empty, size)
         found[vehicles] = {"empty": _land(empty, parts), "full": _land(full, parts)}
     return found
+
+
+def _fill(database: Database, size: Size, *rows: str) -> None:
+    """Make the fleet, and `rows`."""
+    values = {"vehicles": size.vehicles, "days": size.days, "first": LAST_DAY - timedelta(days=size.days), "read_at": READ_AT}
+    with database.writing() as connection:
+        for statement in (_FLEET, _FLEET_ROWS, *rows):
+            _run(connection, statement, values)
 
 
 def _land(database: Database, parts: list[Path]) -> float:
@@ -164,22 +172,22 @@ def _staged(database: Database, folder: Path, vehicles: int, read_at: datetime) 
     """Part folders with the answers of the first `vehicles` cars, read at `read_at`."""
     parts = [folder / f"part-{number + 1:05d}" for number in range(PARTS)]
     with database.reading() as connection:
-        _run(connection, _FLEET, read_at)
-        _run(connection, _ANSWERS, read_at)
+        _run(connection, _FLEET, {"vehicles": vehicles})
+        _run(connection, _ANSWERS, {"read_at": read_at})
         for number, part in enumerate(parts):
             part.mkdir(parents=True)
             for name, query, schema in ((SESSIONS_FILE, _SESSIONS, SESSIONS), (READS_FILE, _READS, READS)):
-                rows = _run(connection, query, read_at, asked=vehicles, part=number).to_arrow_table()
+                rows = _run(connection, query, {"read_at": read_at, "part": number}).to_arrow_table()
                 pq.write_table(rows.select(schema.names).cast(schema), part / name)
             pq.write_table(REJECTED.empty_table(), part / REJECTED_FILE)
     return parts
 
 
-def _run(connection: duckdb.DuckDBPyConnection, query: str, read_at: datetime, **more: int) -> duckdb.DuckDBPyConnection:
+def _run(connection: duckdb.DuckDBPyConnection, query: str, more: dict[str, object]) -> duckdb.DuckDBPyConnection:
     (statement,) = duckdb.extract_statements(query)
-    values = _VALUES | {"read_at": read_at} | more
+    values = _VALUES | more
     return connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
 
 if __name__ == "__main__":
-    print(json.dumps(landing_seconds(Path(), [int(number) for number in sys.argv[1:]])))
+    print(json.dumps(landing_seconds(Path(), [int(number) for number in sys.argv[1:]], Size())))

@@ -15,6 +15,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pyarrow.dataset  # noqa: F401 - DuckDB imports it when it first meets Arrow; an import is no part of the work
+
 from ev_sessions.days import DayRange, parse_day
 from ev_sessions.ingest.fetch import Fetch, FetchSummary
 from ev_sessions.ingest.fleet import Snapshot, discover_users, discover_vehicles
