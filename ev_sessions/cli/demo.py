@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,9 +45,14 @@ def run_demo(environ: MutableMapping[str, str]) -> None:
     console.print(f"\nThe database:  {database}")
     console.print(
         f"The UI on this history:  {variable('state_dir')}={_STATE_DIR} "
-        f"{variable('first_day')}={options.history.first} ev-sessions ui",
+        f"{variable('first_day')}={options.history.first} {_own_name()} ui",
         soft_wrap=True,
     )
+
+
+def _own_name() -> str:
+    """This program as it can be called from here: after `make demo` it is not on the path."""
+    return os.path.relpath(sys.argv[0])
 
 
 def _replace_settings(environ: MutableMapping[str, str], settings: Mapping[str, str]) -> None:
