@@ -23,9 +23,9 @@ from collections.abc import Callable
 _LOGGER = logging.getLogger(__name__)
 
 # The start, by the number of requests sent: a burst's worth; more at a rate at which a limit shows; growth with every request.
-_BURST_REQUESTS, _BURST_RATE = 90, 600.0
-_LOOKING_REQUESTS, _LOOKING_RATE = 85, 150.0
-_GROWTH_PER_REQUEST = 12.0
+_BURST_REQUESTS, _BURST_RATE = 97, 600.0
+_LOOKING_REQUESTS, _LOOKING_RATE = 65, 150.0
+_GROWTH_PER_REQUEST = 16.0
 _BURST_SECONDS = 1.0
 
 _JUST_BELOW = 0.95
