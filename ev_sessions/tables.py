@@ -450,8 +450,6 @@ FLEET_DAILY = Table(
     ),
     made_from=(
         "analytics.sessions",
-        "analytics.daily_energy",
-        "analytics.daily_savings",
         "raw.fetches",
         "raw.vehicles",
         "raw.quarantine",

@@ -75,5 +75,9 @@ def _shown(table: Table, day: DayFigures) -> dict[str, object]:
 
 
 def _deps(table: Table) -> list[Table]:
-    """The tables of this step that `table` is made from; what is made from raw tables depends on `raw_sessions`."""
+    """The tables of this step that `table` is made from; what is made from raw tables depends on `raw_sessions`.
+
+    There must be one for each: Dagster refuses to launch a backfill of this step, at about every other start of its page,
+    where an asset of it is reached by several ways (it compares partitions with `!=`, which their class does not define).
+    """
     return [origin for origin in ANALYTICS_TABLES if origin.full_name in table.made_from] or [RAW_SESSIONS]

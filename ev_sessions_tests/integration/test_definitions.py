@@ -45,7 +45,12 @@ def test_the_way_of_the_data_is_the_way_of_the_graph() -> None:
     assert upstream["raw_vehicles"] == {"raw_users"}
     assert upstream["raw_sessions"] == {"raw_users", "raw_vehicles"}
     assert upstream["sessions"] == {"raw_sessions"}
-    assert upstream["daily_energy"] == upstream["daily_savings"] == {"sessions"}
+    assert upstream["daily_energy"] == upstream["daily_savings"] == upstream["fleet_daily"] == {"sessions"}
+
+
+def test_no_derived_asset_is_reached_by_several_ways_else_a_backfill_is_refused_at_every_other_start_of_the_page() -> None:
+    specs = specs_of(build_defs({}))
+    assert {len(list(specs[table.name].deps)) for table in ANALYTICS_TABLES} == {1}
 
 
 def test_a_backfill_run_covers_as_many_days_as_the_setting_says() -> None:
