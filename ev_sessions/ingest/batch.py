@@ -19,8 +19,7 @@ from ev_sessions.tables import SESSION_FIELDS
 
 _API_FIELDS = tuple(column.name for column in SESSION_FIELDS if column.name != "id")
 
-
-_NO_ANSWER = SessionAnswer(sessions=[], rejected=[], total=0, reads=0)
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,88 +61,89 @@ class Batch:
         """
         reads, sessions, rejected = _Rows(READS.names), _Rows(SESSIONS.names), _Rows(REJECTED.names)
         for read in self.reads:
-            self._sort(read, reads, sessions, rejected)
+            owner, placed = self._owner(read), _place_all(read, self.session_day)
+            reads.append(owner | _window(read) | _told(read) | placed.counts())
+            for session, day in placed.kept:
+                sessions.append(owner | _fields(session) | {"session_day": day, "fetched_at": read.fetched_at})
+            for refused in placed.refused:
+                rejected.append(owner | _window(read) | refused | {"fetched_at": read.fetched_at})
         stage.write(reads=reads.columns, sessions=sessions.columns, rejected=rejected.columns)
 
-    def _sort(self, read: VehicleRead, reads: _Rows, sessions: _Rows, rejected: _Rows) -> None:
-        answer = read.answer or _NO_ANSWER
-        kept: list[SessionRecord] = []
-        days: list[date] = []
-        refused = [(_record_key(record), f"well_formed: {record.reason}", record.raw) for record in answer.rejected]
-        left = 0
-        for session in answer.sessions:
-            match place(session, read.window.days, self.session_day):
-                case Place.WITHIN:
-                    kept.append(session)
-                    days.append(session_day(session, self.session_day))
-                case Place.OUTSIDE:
-                    refused.append((str(session.id), self._outside(session, read.window), session.to_json()))
-                case Place.LEFT_TO_ITS_OWN_DAY:
-                    left += 1
-        owner = self._owner(read.window)
-        window = {"first_day": read.window.days.first, "last_day": read.window.days.last}
-        sessions.extend(
-            len(kept),
-            **_repeat(len(kept), **owner, fetched_at=read.fetched_at),
-            id=[str(session.id) for session in kept],
-            session_day=days,
-            extra=[session.extra for session in kept],
-            **{name: [getattr(session, name) for session in kept] for name in _API_FIELDS},
-        )
-        rejected.extend(
-            len(refused),
-            **_repeat(len(refused), **owner, **window, fetched_at=read.fetched_at),
-            record_key=[key for key, _, _ in refused],
-            reasons=[[reason] for _, reason, _ in refused],
-            payload=[payload for _, _, payload in refused],
-        )
-        reads.extend(
-            1,
-            **_repeat(
-                1,
-                **owner,
-                **window,
-                outcome=read.outcome,
-                reported_total=None if read.answer is None else answer.total,
-                accepted_rows=len(kept),
-                rejected_rows=len(refused),
-                outside_rows=left,
-                requests=read.requests,
-                pages=answer.pages,
-                retries=read.retries,
-                reads=answer.reads,
-                error=read.error,
-                fetched_at=read.fetched_at,
-            ),
-        )
-
-    def _owner(self, window: VehicleWindow) -> dict[str, str]:
+    def _owner(self, read: VehicleRead) -> Row:
         return {
             "org_id": str(self.org_id),
-            "user_id": str(window.user_id),
-            "electric_vehicle_id": str(window.electric_vehicle_id),
+            "user_id": str(read.window.user_id),
+            "electric_vehicle_id": str(read.window.electric_vehicle_id),
         }
 
-    def _outside(self, session: SessionRecord, window: VehicleWindow) -> str:
-        day = session_day(session, self.session_day)
-        return f"within_window: its {self.session_day} falls on {day}, but {window.days} was asked for"
+
+@dataclass(slots=True)
+class _Placed:
+    """An answer taken apart: sessions with their days, records for quarantine, and how many belong to another day's window."""
+
+    kept: list[tuple[SessionRecord, date]] = field(default_factory=list)
+    refused: list[Row] = field(default_factory=list)
+    left: int = 0
+
+    def counts(self) -> Row:
+        return {"accepted_rows": len(self.kept), "rejected_rows": len(self.refused), "outside_rows": self.left}
+
+
+def _place_all(read: VehicleRead, rule: SessionDay) -> _Placed:
+    placed = _Placed()
+    if read.answer is None:
+        return placed
+    placed.refused = [
+        _refused(_record_key(record), f"well_formed: {record.reason}", record.raw) for record in read.answer.rejected
+    ]
+    for session in read.answer.sessions:
+        day = session_day(session, rule)
+        match place(session, read.window.days, rule):
+            case Place.WITHIN:
+                placed.kept.append((session, day))
+            case Place.OUTSIDE:
+                reason = f"within_window: its {rule} falls on {day}, but {read.window.days} was asked for"
+                placed.refused.append(_refused(str(session.id), reason, session.to_json()))
+            case Place.LEFT_TO_ITS_OWN_DAY:
+                placed.left += 1
+    return placed
 
 
 class _Rows:
-    """Columns that grow by whole rows."""
+    """Columns that grow by rows."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.columns: dict[str, list[Any]] = {name: [] for name in names}
 
-    def extend(self, count: int, **values: Sequence[Any]) -> None:
+    def append(self, row: Row) -> None:
         for name, column in self.columns.items():
-            if len(values[name]) != count:
-                raise ValueError(f"column {name} has {len(values[name])} values for {count} rows")
-            column.extend(values[name])
+            column.append(row[name])
 
 
-def _repeat(count: int, **values: object) -> dict[str, list[object]]:
-    return {name: [value] * count for name, value in values.items()}
+def _window(read: VehicleRead) -> Row:
+    return {"first_day": read.window.days.first, "last_day": read.window.days.last}
+
+
+def _told(read: VehicleRead) -> Row:
+    answer = read.answer
+    return {
+        "outcome": read.outcome,
+        "reported_total": None if answer is None else answer.total,
+        "requests": read.requests,
+        "pages": 0 if answer is None else answer.pages,
+        "retries": read.retries,
+        "reads": 0 if answer is None else answer.reads,
+        "error": read.error,
+        "fetched_at": read.fetched_at,
+    }
+
+
+def _fields(session: SessionRecord) -> Row:
+    return {name: getattr(session, name) for name in _API_FIELDS} | {"id": str(session.id), "extra": session.extra}
+
+
+def _refused(record_key: str, reason: str, payload: str) -> Row:
+    return {"record_key": record_key, "reasons": [reason], "payload": payload}
 
 
 def _record_key(record: Rejected) -> str:

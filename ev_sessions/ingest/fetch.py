@@ -15,7 +15,7 @@ from uuid import UUID
 from ev_sessions.errors import TransientError
 from ev_sessions.ingest.batch import Batch, VehicleRead
 from ev_sessions.ingest.plan import VehicleWindow
-from ev_sessions.partner_api import PartnerApi, RequestFailed, VehicleGone
+from ev_sessions.partner_api import PartnerApi, RequestFailed, SessionAnswer, VehicleGone
 from ev_sessions.settings import SessionDay
 from ev_sessions.stage.parts import WindowStage
 
@@ -127,13 +127,24 @@ class Fetch:
     async def _read(self, window: VehicleWindow) -> VehicleRead:
         fetched_at = self.clock()
         try:
-            answer = await self.api.sessions(window.user_id, window.electric_vehicle_id, window.days)
+            answer = await self._ask(window)
         except VehicleGone as gone:
             return VehicleRead(window, "gone", fetched_at, error=str(gone), requests=gone.requests, retries=gone.retries)
         except RequestFailed as failed:
             return VehicleRead(window, "failed", fetched_at, error=str(failed), requests=failed.requests, retries=failed.retries)
         outcome = "complete" if answer.matches else "count_mismatch"
         return VehicleRead(window, outcome, fetched_at, answer, requests=answer.requests, retries=answer.retries)
+
+    async def _ask(self, window: VehicleWindow) -> SessionAnswer:
+        try:
+            return await self.api.sessions(window.user_id, window.electric_vehicle_id, window.days)
+        except VehicleGone as once:
+            # A vehicle that is gone counts as read, so the API has to say so twice.
+            try:
+                return await self.api.sessions(window.user_id, window.electric_vehicle_id, window.days)
+            except VehicleGone as twice:
+                twice.requests += once.requests
+                raise
 
 
 @dataclass(slots=True)

@@ -112,11 +112,17 @@ def test_a_vehicle_that_the_api_no_longer_knows_is_gone_keeps_its_rows_and_fails
     again = pipeline.refresh(DAYS)
     assert again.success
     assert pipeline.rows(
-        "SELECT outcome FROM raw.fetches WHERE electric_vehicle_id = ? ORDER BY fetched_at DESC LIMIT 1", gone
-    ) == [("gone",)]
+        "SELECT outcome, requests FROM raw.fetches WHERE electric_vehicle_id = ? ORDER BY fetched_at DESC LIMIT 1", gone
+    ) == [("gone", 2)]
     assert pipeline.rows(CONTENT) == before[: len(pipeline.rows(CONTENT))]
     assert told_of_run(again, "raw_sessions")["vehicles_failed"] == 0
     assert red(again) == set()
+
+
+def test_a_vehicle_is_not_gone_because_the_api_said_so_once(pipeline: Pipeline) -> None:
+    pipeline.sandbox.fail_next(1, status=404)
+    pipeline.refresh(DAYS)
+    assert pipeline.rows("SELECT DISTINCT outcome FROM raw.fetches") == [("complete",)]
 
 
 def test_a_vehicle_that_cannot_be_read_keeps_its_rows_and_turns_one_check_red_and_no_other(pipeline: Pipeline) -> None:
