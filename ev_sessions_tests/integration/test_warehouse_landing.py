@@ -223,7 +223,8 @@ def test_a_session_seen_again_and_lost_within_one_landing_touches_its_day(
 ) -> None:
     land_answers(_week(session(1, MONDAY)))
     report = land_answers(_week(session(1, MONDAY), later=1), _week(later=2))
-    assert (_standing(connection), report.touched_days) == ([], [MONDAY])
+    assert (_standing(connection), report.touched_days, report.vanished) == ([], [MONDAY], 1)
+    assert report.days[MONDAY].vanished_rows == 1
     assert _versions(connection) == [(1, 1, "superseded", READ_AT + 2 * HOUR)]
 
 

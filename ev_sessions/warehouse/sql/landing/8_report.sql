@@ -1,5 +1,11 @@
 -- What the landing did, and how the days of its windows stand after it.
 
+-- Rows that stand no longer, by the day on which they stood.
+CREATE OR REPLACE TEMP TABLE lost AS
+SELECT session_day FROM ended WHERE end_reason <> 'restated'
+UNION ALL
+SELECT former_day FROM fresh WHERE stood AND superseded_at IS NOT NULL;
+
 CREATE OR REPLACE TEMP TABLE landing_counts AS
 WITH overtaken_days AS (
     SELECT
@@ -28,7 +34,7 @@ WITH overtaken_days AS (
 SELECT
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL) AS landed_rows,
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL AND restated) AS restated,
-    (SELECT count(*) FROM ended WHERE end_reason <> 'restated') AS vanished,
+    (SELECT count(*) FROM lost) AS vanished,
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL AND former_day <> session_day) AS moved,
     (SELECT count(*) FROM entering) AS quarantined,
     (SELECT count(DISTINCT electric_vehicle_id) FROM held_reads) AS held_vehicles,
@@ -66,7 +72,7 @@ WITH days AS (
     FROM (
         SELECT session_day AS day, 1 AS changed, 0 AS vanished FROM fresh WHERE superseded_at IS NULL AND restated
         UNION ALL
-        SELECT session_day, 0, 1 FROM ended WHERE end_reason <> 'restated'
+        SELECT session_day, 0, 1 FROM lost
     )
     GROUP BY day
 ), quarantine AS (
