@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from ev_sessions.assets.graph import asset_name
 from ev_sessions.assets.raw_sessions import ProgressReport, RawSessionsConfig
 from ev_sessions.automation.refresh import range_tags
 from ev_sessions.cli.home import recorded_runs
@@ -18,6 +19,7 @@ from ev_sessions.days import DayRange
 from ev_sessions.definitions import build_defs
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.settings import Settings
+from ev_sessions.tables import ANALYTICS_TABLES, RAW_SESSIONS
 
 
 class RunFailed(EvSessionsError):
@@ -77,9 +79,11 @@ def refresh(
     outcome = Outcome(days)
     began = time.monotonic()
     with recorded_runs(settings.dagster_home) as (instance, own_tags):
-        for batch in days.split(settings.max_partitions_per_run):
+        for number, batch in enumerate(days.split(settings.max_partitions_per_run)):
             result = job.execute_in_process(
                 instance=instance,
+                # The fleet that the first batch has found serves all of them.
+                asset_selection=_DAILY if number else None,
                 tags=range_tags(batch) | own_tags,
                 run_config={"ops": {"raw_sessions": {"config": config.model_dump()}}, "loggers": _QUIET},
                 raise_on_error=False,
@@ -90,6 +94,8 @@ def refresh(
     outcome.seconds["total"] = time.monotonic() - began
     return outcome
 
+
+_DAILY = [dg.AssetKey(asset_name(table)) for table in (RAW_SESSIONS, *ANALYTICS_TABLES)]
 
 # The command line tells the story itself; Dagster's own log stays in its history.
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}

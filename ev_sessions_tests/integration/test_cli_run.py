@@ -89,6 +89,19 @@ def test_a_range_longer_than_a_run_may_be_becomes_several_runs_each_with_its_day
     ] * 3
 
 
+def test_the_fleet_is_asked_for_once_however_many_batches_there_are(told: tuple[Pipeline, dict[str, Any]]) -> None:
+    counts = told[0].sandbox.counts
+    customers_and_an_administrator = 6 + 1
+    assert (counts.users, counts.vehicles) == (1, customers_and_an_administrator)
+
+
+def test_every_batch_is_checked(told: tuple[Pipeline, dict[str, Any]]) -> None:
+    with dg.DagsterInstance.from_config(str(told[0].state / "dagster")) as instance:
+        for run in instance.get_runs():
+            evaluations = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+            assert len(evaluations) == 6
+
+
 def test_nobody_but_the_command_line_repeats_its_runs(told: tuple[Pipeline, dict[str, Any]]) -> None:
     assert {run.tags["dagster/max_retries"] for run in history(told[0])} == {"0"}
 
