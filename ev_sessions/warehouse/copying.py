@@ -9,6 +9,7 @@ import duckdb
 
 from ev_sessions.errors import PermanentError, TransientError
 from ev_sessions.warehouse.files import made_aside, put_in_place
+from ev_sessions.warehouse.scripts import frugal
 
 _COPY = "ev_sessions_copy"
 
@@ -30,7 +31,7 @@ def copy_into(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     """
     if target.exists():
         raise TargetExists(f"{target} exists already; name a file that does not")
-    with made_aside(target) as made:
+    with frugal(connection), made_aside(target) as made:
         path = str(made).replace("'", "''")
         connection.execute(f"ATTACH '{path}' AS {_COPY} (READ_WRITE)")
         try:

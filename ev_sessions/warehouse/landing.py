@@ -6,8 +6,7 @@ unless an answer read later covers that day and no longer lists it. So answers m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,14 +18,11 @@ import duckdb
 
 from ev_sessions.errors import PermanentError
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
-from ev_sessions.warehouse.scripts import run_script, transaction
+from ev_sessions.warehouse.scripts import frugal, run_script, transaction
 
 # Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records.
 _MOST_OUTSIDE = 0.01
 _VEHICLES_THAT_PROVE_IT = 2
-
-# More threads would hold more rows in memory at once and save little time; what exceeds the limit spills to disk.
-_FRUGAL = {"threads": 1, "memory_limit": "256MB"}
 
 
 class WrongSessionDay(PermanentError):
@@ -112,7 +108,7 @@ def land(
     }
     if not parts:
         return LandingReport()
-    with _frugal(connection), transaction(connection):
+    with frugal(connection), transaction(connection):
         run_script(connection, "sql/landing/1_reads.sql", values)
         extent = _extent(connection)
         if extent is None:
@@ -122,22 +118,6 @@ def land(
         for step in ("3_hold", "4_decide", "5_sessions", "6_quarantine", "7_ledger", "8_report"):
             run_script(connection, f"sql/landing/{step}.sql", values | extent)
         return _report(connection)
-
-
-@contextmanager
-def _frugal(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Keep the memory of a landing within bounds that do not depend on the fleet or the machine."""
-    former = {name: _row(connection, f"SELECT current_setting('{name}')")[0] for name in _FRUGAL}
-    _configure(connection, _FRUGAL)
-    try:
-        yield
-    finally:
-        _configure(connection, former)
-
-
-def _configure(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> None:
-    for name, value in values.items():
-        connection.execute(f"SET {name} = '{value}'")
 
 
 def _files(parts: Sequence[Path], name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Transactions, and the `.sql` files of the warehouse that run in them."""
+"""Transactions, the memory that they may take, and the `.sql` files of the warehouse that run in them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 
 import duckdb
+
+# More threads would hold more rows in memory at once and save little time; what exceeds the limit spills to disk.
+_FRUGAL = {"threads": 1, "memory_limit": "256MB"}
 
 
 @contextmanager
@@ -18,6 +21,22 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         yield
         undo.pop_all()
     connection.commit()
+
+
+@contextmanager
+def frugal(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Keep the memory of what runs inside within bounds that depend neither on the fleet nor on the machine."""
+    former = {name: connection.execute("SELECT current_setting(?)", [name]).fetchall()[0][0] for name in _FRUGAL}
+    _configure(connection, _FRUGAL)
+    try:
+        yield
+    finally:
+        _configure(connection, former)
+
+
+def _configure(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        connection.execute(f"SET {name} = '{value}'")
 
 
 def read_script(name: str, **parts: str) -> str:

@@ -265,6 +265,16 @@ def test_nothing_staged_lands_as_nothing(connection: duckdb.DuckDBPyConnection, 
     assert land_answers() == _land(connection, []) == LandingReport()
 
 
+def test_a_landing_leaves_the_connections_settings_as_they_were(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    settings_of = "SELECT current_setting('threads'), current_setting('memory_limit')"
+    connection.execute("SET memory_limit = '1GB'")
+    before = _rows(connection, settings_of)
+    land_answers(_week(session(1, MONDAY)))
+    assert _rows(connection, settings_of) == before
+
+
 # The time zone is stamped once
 
 
