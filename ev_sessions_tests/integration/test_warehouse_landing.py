@@ -269,7 +269,7 @@ def test_a_landing_leaves_the_connections_settings_as_they_were(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
     settings_of = "SELECT current_setting('threads'), current_setting('memory_limit')"
-    connection.execute("SET memory_limit = '1GB'")
+    connection.execute("SET memory_limit = '1GiB'")
     before = _rows(connection, settings_of)
     land_answers(_week(session(1, MONDAY)))
     assert _rows(connection, settings_of) == before
