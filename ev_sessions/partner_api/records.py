@@ -200,7 +200,8 @@ def _session(raw: str) -> SessionRecord:
     for name in _NUMBERS:
         if name in fields and bytes(fields[name]).startswith(b'"'):
             raise ValueError(f"Expected a number, got text - at `$.{name}`")
-    unknown = {name: value for name, value in fields.items() if name not in _KNOWN}
+    # By name: another order is no other content.
+    unknown = {name: fields[name] for name in sorted(fields.keys() - _KNOWN)}
     if not unknown:
         return _SESSION.decode(raw)
     session = _SESSION.decode(msgspec.json.encode({name: fields[name] for name in fields.keys() & _KNOWN}))

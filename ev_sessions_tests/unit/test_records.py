@@ -112,6 +112,12 @@ def test_unknown_fields_are_kept_as_they_were_sent() -> None:
     assert json.loads(session.extra) == {"grid_signal": "eco", "extra": {"a": [1.1, None]}}
 
 
+def test_unknown_fields_in_another_order_are_the_same_content() -> None:
+    (one,) = page_of(record_with(b_field="1", a_field="2")).sessions
+    (other,) = page_of(record_with(a_field="2", b_field="1")).sessions
+    assert one.extra == other.extra
+
+
 def test_a_record_is_written_as_json_with_its_unknown_fields_and_exact_numbers() -> None:
     (session,) = page_of(record_with(energy_charged_kwh="7.1", grid_signal='"eco"')).sessions
     assert session.to_json() == (
