@@ -60,7 +60,7 @@ def test_in_the_foreground_it_serves_until_a_signal_and_then_returns(tmp_path: P
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
     port = free_port()
-    with subprocess.Popen([sys.executable, str(program), str(port)], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen([sys.executable, str(program), str(port)], stdout=subprocess.PIPE, text=True) as process:
         transport = httpx.HTTPTransport(retries=12)  # waits ever longer between attempts while the process starts
         with httpx.Client(transport=transport) as http:
             assert http.get(f"http://127.0.0.1:{port}/_sandbox/counts").json()["total"] == 0

@@ -132,7 +132,7 @@ def test_the_parts_of_a_process_that_was_killed_are_taken_over(tmp_path: Path) -
         "    write(stage, 'v1')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)  # noqa: S603 - our own words
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert killed.returncode == -9
     with open_stage(tmp_path, "b") as stage:
         assert vehicles(stage) == ["v1"]
@@ -151,11 +151,11 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of 1 MiB that is full."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False, capture_output=True)  # noqa: S603, S607
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False, capture_output=True)  # noqa: S607
     if mounted.returncode:
         pytest.skip("a small file system can only be mounted as root")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
 
 
 def test_a_full_disk_is_told_in_one_line_and_leaves_no_half_part(full_disk: Path) -> None:
