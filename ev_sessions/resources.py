@@ -15,10 +15,10 @@ from uuid import UUID
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ev_sessions.days import DayRange
-from ev_sessions.partner_api import BearerToken, ClientCredentials, ConfigError, PartnerApi, PartnerApiConfig
+from ev_sessions.partner_api import BearerToken, ClientCredentials, ConfigError, Pace, PartnerApi, PartnerApiConfig
 from ev_sessions.price_zones import time_zones
 from ev_sessions.settings import FILE_SUFFIX, ReportDate, SessionDay, Settings, SettingsError, read_secret_file, variable
 from ev_sessions.stage.parts import WindowStage, open_window
@@ -48,6 +48,8 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
     max_attempts: int = Field(6, description="Attempts at one request")
     retry_budget: int = Field(1000, description="Retries in one run, on top of one for every ten requests")
     allow_plain_http: bool = Field(default=False, description="Allow http:// to another machine")
+
+    _pace: Pace | None = PrivateAttr(None)
 
     @classmethod
     def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> PartnerApiResource:
@@ -88,8 +90,12 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
             raise SettingsError(f"{variable('org_id')} is {self.org_id!r}, which is not a UUID") from None
 
     def client(self) -> PartnerApi:
-        """A client, to be used as an async context manager. Raises as `client_config` does."""
-        return PartnerApi(self.client_config())
+        """A client, to be used as an async context manager. Raises as `client_config` does.
+
+        The clients of one run share a pace: what the first has learnt of the API's limit, the next need not find out again.
+        """
+        self._pace = self._pace or Pace(self.max_requests_per_second)
+        return PartnerApi(self.client_config(), self._pace)
 
     def client_config(self) -> PartnerApiConfig:
         """What the client is told.

@@ -24,6 +24,7 @@ from ev_sessions.partner_api.errors import (
     VehicleGone,
 )
 from ev_sessions.partner_api.fleet_records import User, Vehicle
+from ev_sessions.partner_api.pace import Pace
 from ev_sessions.partner_api.records import SessionRecord, to_six_places
 from ev_sessions.partner_api.rejected import Rejected
 from ev_sessions.partner_api.transport import Counts
@@ -37,6 +38,7 @@ __all__ = [
     "CredentialsRefused",
     "NotPermitted",
     "OrganisationNotFound",
+    "Pace",
     "PartnerApi",
     "PartnerApiConfig",
     "Rejected",

@@ -27,6 +27,7 @@ from ev_sessions.partner_api.errors import (
     VehicleGone,
 )
 from ev_sessions.partner_api.fleet_records import User, Vehicle, read_users, read_vehicles
+from ev_sessions.partner_api.pace import Pace
 from ev_sessions.partner_api.paging import read_list
 from ev_sessions.partner_api.records import Page, SessionRecord, read_page
 from ev_sessions.partner_api.rejected import Rejected
@@ -65,6 +66,8 @@ class SessionAnswer:
 class PartnerApi:
     """One organisation's data. To be used as an async context manager, by as many tasks of one event loop as one likes.
 
+    `pace` is what an earlier client of the same API has learnt of the rate that it tolerates; None: nothing is known yet.
+
     Every method raises, besides what it says itself:
         CredentialsRefused: the API does not accept the credentials.
         ContractBroken: the API gives no token that could be used.
@@ -73,8 +76,8 @@ class PartnerApi:
         RetryBudgetSpent: so much failed that the run should stop.
     """
 
-    def __init__(self, config: PartnerApiConfig) -> None:
-        self._requester = Requester(config)
+    def __init__(self, config: PartnerApiConfig, pace: Pace | None = None) -> None:
+        self._requester = Requester(config, pace or Pace(config.max_requests_per_second))
         self._auth = self._auth_for(config)
         self._organisation = f"{config.root}{API_PATH}/org/{config.org_id}"
         self._page_size = config.page_size

@@ -42,12 +42,14 @@ _LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Pace:
-    """The line that every request passes. `ceiling` is in requests/s (0: none); `clock` gives monotonic seconds."""
+    """When the next request may leave. `ceiling` is in requests/s (0: none); `clock` gives monotonic seconds.
+
+    It belongs to no event loop: several clients, one after the other, can go on with what one of them has learnt.
+    """
 
     def __init__(self, ceiling: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ceiling = ceiling or math.inf
         self._clock = clock
-        self._line = asyncio.Lock()
         self._next = -math.inf
         self._learnt: float | None = None
         self._sent = 0
@@ -62,16 +64,15 @@ class Pace:
         return min(self._ceiling, self._starting_rate() if self._learnt is None else self._learnt * self._climb())
 
     async def turn(self) -> float:
-        """Wait until the next request may leave; the time (monotonic) at which it does."""
-        async with self._line:
-            # A refusal may move the turn while it is waited for.
-            while (wait := self._next - self._clock()) > 0:  # noqa: ASYNC110 - it is a time that is waited for, no event
-                await asyncio.sleep(wait)
-            now = self._clock()
-            if not self._sent:
-                self._since = now
-            self._sent += 1
-            self._next = max(self._next, now - _CATCH_UP_SECONDS) + 1 / self.rate()
+        """Wait until the next request may leave; the time (monotonic) at which it does. To be awaited by one at a time."""
+        # A refusal may move the turn while it is waited for.
+        while (wait := self._next - self._clock()) > 0:  # noqa: ASYNC110 - it is a time that is waited for, no event
+            await asyncio.sleep(wait)
+        now = self._clock()
+        if not self._sent:
+            self._since = now
+        self._sent += 1
+        self._next = max(self._next, now - _CATCH_UP_SECONDS) + 1 / self.rate()
         return now
 
     def accepted(self) -> None:

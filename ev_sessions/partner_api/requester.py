@@ -13,6 +13,7 @@ import httpx
 
 from ev_sessions.partner_api.config import PartnerApiConfig
 from ev_sessions.partner_api.errors import RequestFailed, RequestRefused, UnreadableAnswer
+from ev_sessions.partner_api.pace import Pace
 from ev_sessions.partner_api.retries import REFUSALS, RetryBudget, backoff, http_date, is_transient
 from ev_sessions.partner_api.transport import Counts, PacedTransport
 
@@ -51,10 +52,10 @@ class _Failure:
 class Requester:
     """The connection to one API, with its pace, its counts and its retries."""
 
-    def __init__(self, config: PartnerApiConfig) -> None:
+    def __init__(self, config: PartnerApiConfig, pace: Pace) -> None:
         self.counts = Counts()
         self._last_date = "", datetime.now(UTC)
-        self._transport = PacedTransport(config, self.counts)
+        self._transport = PacedTransport(config, self.counts, pace)
         self._max_attempts = config.max_attempts
         self._budget = RetryBudget(config.retry_budget)
 

@@ -38,12 +38,13 @@ _KEEPALIVE_SECONDS = 4.0
 class PacedTransport(httpx.AsyncBaseTransport):
     """The only way out: no request passes the pace, the limit on concurrency, the time limit or the counts by."""
 
-    def __init__(self, config: PartnerApiConfig, counts: Counts) -> None:
+    def __init__(self, config: PartnerApiConfig, counts: Counts, pace: Pace) -> None:
         root = httpx.URL(config.root)
         self._inner = AiohttpTransport(client=partial(_connections, root, config.max_concurrency), proxy=_proxy(root))
         self._timeout = config.request_timeout_seconds
         self._slots = asyncio.Semaphore(config.max_concurrency)
-        self._pace = Pace(config.max_requests_per_second)
+        self._pace = pace
+        self._line = asyncio.Lock()
         self._counts = counts
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -53,7 +54,8 @@ class PacedTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: no answer, or not all of it.
         """
         async with self._slots:
-            sent_at = await self._pace.turn()
+            async with self._line:
+                sent_at = await self._pace.turn()
             self._count(request)
             response = await self._exchange(request)
         if response.status_code in REFUSALS:

@@ -22,7 +22,7 @@ from ev_sessions.tables import (
     FLEET_DAILY,
     Table,
 )
-from ev_sessions.warehouse.scripts import read_script, run_script, run_sql, transaction
+from ev_sessions.warehouse.scripts import frugal, read_script, run_script, run_sql, transaction
 
 _PER_VEHICLE = {
     "grain": ", ".join(DAILY_ENERGY.key),
@@ -94,7 +94,7 @@ def derive(
         "lookback_days": lookback_days,
         "derived_at": derived_at,
     }
-    with transaction(connection):
+    with frugal(connection), transaction(connection):
         run_script(connection, "models/ratio.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
         _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql"), values)

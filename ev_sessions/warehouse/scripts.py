@@ -9,7 +9,7 @@ from importlib.resources import files
 import duckdb
 
 # More threads would hold more rows in memory at once and save little time; what exceeds the limit spills to disk.
-_FRUGAL = {"threads": 1, "memory_limit": "256MB"}
+_FRUGAL = {"threads": 1, "memory_limit": "128MB"}
 
 
 @contextmanager

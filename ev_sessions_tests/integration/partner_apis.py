@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 from ev_sessions.days import DayRange
-from ev_sessions.partner_api import ClientCredentials, PartnerApi, PartnerApiConfig
+from ev_sessions.partner_api import ClientCredentials, Pace, PartnerApi, PartnerApiConfig
 from ev_sessions.sandbox import Sandbox, SandboxOptions, serving
 
 MONTH = DayRange(date(2026, 6, 1), date(2026, 6, 30))
@@ -31,10 +31,10 @@ def sandbox(**options: Any) -> Iterator[tuple[Sandbox, str]]:  # noqa: ANN401 - 
         yield served, url
 
 
-def client_of(served: Sandbox, url: str, **config: Any) -> PartnerApi:  # noqa: ANN401 - fields of all types
+def client_of(served: Sandbox, url: str, pace: Pace | None = None, **config: Any) -> PartnerApi:  # noqa: ANN401 - fields of all types
     """A client of a sandbox, with its credentials unless `config` says otherwise."""
     credentials = ClientCredentials(served.client_id, served.client_secret)
-    return PartnerApi(PartnerApiConfig(**{"base_url": url, "org_id": served.org_id, "credentials": credentials, **config}))
+    return PartnerApi(PartnerApiConfig(**{"base_url": url, "org_id": served.org_id, "credentials": credentials, **config}), pace)
 
 
 def client_for(url: str, **config: Any) -> PartnerApi:  # noqa: ANN401 - fields of all types

@@ -56,6 +56,23 @@ async def test_no_more_requests_are_under_way_than_allowed() -> None:
     assert (most, len(server.gets)) == (3, 12)
 
 
+def test_a_later_client_goes_on_with_the_pace_that_an_earlier_one_has_learnt_also_in_another_event_loop() -> None:
+    pace = Pace(0)
+
+    async def read(served: Sandbox, url: str) -> None:
+        async with client_of(served, url, pace, max_requests_per_second=0) as api:
+            await read_fleet(served, api, times=3)
+
+    with sandbox(vehicles=60, rate_limit=60) as (served, url):
+        asyncio.run(read(served, url))
+        learnt = pace.rate()
+        refused = served.counts.refused_429
+        asyncio.run(read(served, url))
+    assert learnt < 70
+    assert refused > 0
+    assert served.counts.refused_429 - refused <= 1
+
+
 async def test_without_a_ceiling_the_limit_of_the_api_is_found_with_few_refusals() -> None:
     with sandbox(vehicles=60, rate_limit=60) as (served, url):
         async with client_of(served, url, max_requests_per_second=0, max_concurrency=20) as api:
