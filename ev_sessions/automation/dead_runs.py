@@ -6,14 +6,14 @@ Dagster's run monitoring does not watch runs that execute in the process that st
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
+
+from ev_sessions.file_locks import is_held, locked
 
 ALIVE_TAG = "ev_sessions/alive"
 
@@ -26,39 +26,23 @@ def alive(home: Path) -> Iterator[dict[str, str]]:
     token = uuid4().hex
     lock_file = _lock_file(home, token)
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # No daemon can repeat what ran in this process.
-        yield {ALIVE_TAG: token, "dagster/max_retries": "0"}
-    finally:
-        lock_file.unlink(missing_ok=True)
-        os.close(lock)
+    with locked(lock_file):
+        try:
+            # No daemon can repeat what ran in this process.
+            yield {ALIVE_TAG: token, "dagster/max_retries": "0"}
+        finally:
+            lock_file.unlink(missing_ok=True)
 
 
 def reap(instance: dg.DagsterInstance, home: Path) -> list[str]:
     """Fail the runs whose process is gone, free what they hold in the pools, and give their ids."""
     unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
-    dead = [run for run in unfinished if ALIVE_TAG in run.tags and not _is_alive(home, run.tags[ALIVE_TAG])]
+    dead = [run for run in unfinished if ALIVE_TAG in run.tags and not is_held(_lock_file(home, run.tags[ALIVE_TAG]))]
     for run in dead:
         instance.report_run_failed(run, "The process that ran it was killed. Run it again: it goes on where it was.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         _lock_file(home, run.tags[ALIVE_TAG]).unlink(missing_ok=True)
     return [run.run_id for run in dead]
-
-
-def _is_alive(home: Path, token: str) -> bool:
-    try:
-        lock = os.open(_lock_file(home, token), os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def _lock_file(home: Path, token: str) -> Path:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ev_sessions.automation.dead_runs import alive, reap
 from ev_sessions.cli.history import unhurried_commits
 from ev_sessions.errors import PermanentError
+from ev_sessions.file_locks import locked
 
 
 class HomeUnusable(PermanentError):
@@ -29,8 +30,9 @@ def prepare_home(home: Path) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings = home / "dagster.yaml"
-        if not settings.exists():
-            settings.write_text(files("ev_sessions").joinpath("dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+        with locked(home / ".lock"):
+            if not settings.exists():
+                settings.write_text(files("ev_sessions").joinpath("dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
         raise HomeUnusable(f"cannot use the state folder {home}: {error.strerror}; set EV_SESSIONS_STATE_DIR") from None
     return home.resolve()
@@ -46,7 +48,7 @@ def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, st
     folder = prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(folder)
     try:
-        with unhurried_commits(), dg.DagsterInstance.from_config(str(folder)) as instance, alive(folder) as tags:
+        with unhurried_commits(), _opened(folder) as instance, alive(folder) as tags:
             reap(instance, folder)
             yield instance, tags
     except DBAPIError as error:
@@ -54,3 +56,9 @@ def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, st
             f"cannot write Dagster's history in {folder}: {error.orig}; free some space, mend the rights, "
             "or set EV_SESSIONS_STATE_DIR"
         ) from None
+
+
+def _opened(folder: Path) -> dg.DagsterInstance:
+    # Dagster makes the tables of a new history at the first opening, and two that do so at once trip over each other.
+    with locked(folder / ".lock"):
+        return dg.DagsterInstance.from_config(str(folder))

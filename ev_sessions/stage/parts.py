@@ -8,7 +8,6 @@ dies with the process, so a later run of the same window knows which parts nobod
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +22,14 @@ import pyarrow.parquet as pq
 
 from ev_sessions.days import DayRange
 from ev_sessions.errors import TransientError
+from ev_sessions.file_locks import locked
 from ev_sessions.stage import schemas
 
 READS_FILE = "reads.parquet"
 SESSIONS_FILE = "sessions.parquet"
 REJECTED_FILE = "rejected.parquet"
+
+_LOCK = ".lock"
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -107,8 +109,8 @@ def open_window(
     with ExitStack() as locks:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _locked(window):
-                locks.enter_context(_locked(folder))
+            with locked(window / _LOCK):
+                locks.enter_context(locked(folder / _LOCK))
                 stage = WindowStage(folder, _finished_parts(folder))
                 _take_over_abandoned(window, stage)
         except OSError as error:
@@ -119,21 +121,11 @@ def open_window(
             shutil.rmtree(folder)
 
 
-@contextmanager
-def _locked(folder: Path, operation: int = fcntl.LOCK_EX) -> Iterator[None]:
-    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, operation)
-        yield
-    finally:
-        os.close(lock)
-
-
 def _take_over_abandoned(window: Path, stage: WindowStage) -> None:
     """Move the parts of dead runs here. The window's lock is held: no other run is half way into its folder."""
     for folder in sorted(path for path in window.iterdir() if path.is_dir() and path != stage.folder):
         try:
-            with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with locked(folder / _LOCK, wait=False):
                 _take_over(folder, stage)
         except BlockingIOError:
             continue
