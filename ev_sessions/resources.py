@@ -120,11 +120,12 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
             raise SettingsError(f"{variable(_SETTING_OF.get(error.field, error.field))} {error.fault}") from None
 
     def _credentials(self) -> ClientCredentials | BearerToken:
-        token = self.access_token or read_secret_file("access_token", self.access_token_file)
+        # A line break at the end comes with copying and pasting, and no credential has one.
+        token = self.access_token.strip() or read_secret_file("access_token", self.access_token_file)
         if token:
             return BearerToken(token)
-        client_id = self.client_id or read_secret_file("client_id", self.client_id_file)
-        client_secret = self.client_secret or read_secret_file("client_secret", self.client_secret_file)
+        client_id = self.client_id.strip() or read_secret_file("client_id", self.client_id_file)
+        client_secret = self.client_secret.strip() or read_secret_file("client_secret", self.client_secret_file)
         return ClientCredentials(
             _required(client_id, "client_id", f"the OAuth2 client id (or {variable('access_token')} instead)"),
             _required(client_secret, "client_secret", "the OAuth2 client secret"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ev_sessions.assets.graph import DATABASE_POOL, Graph, failures_told, figures, partition_days, tell_run
+from ev_sessions.assets.graph import DATABASE_POOL, Graph, failures_told, figures, partition_days, shape_metadata, tell_run
 from ev_sessions.resources import WarehouseResource
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
@@ -49,7 +49,10 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
                 context.add_asset_metadata(
                     figures(_shown(table, day)), asset_key=graph.key(table), partition_key=day.session_day.isoformat()
                 )
-            yield dg.MaterializeResult(asset_key=graph.key(table), metadata=graph.event_metadata(table))
+            context.add_asset_metadata(
+                graph.lineage_metadata(table), asset_key=graph.key(table), partition_key=days.last.isoformat()
+            )
+            yield dg.MaterializeResult(asset_key=graph.key(table), metadata=shape_metadata(table))
 
     return derived
 

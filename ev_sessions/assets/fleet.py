@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, tell_run
+from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, shape_metadata, tell_run
 from ev_sessions.ingest.fleet import Snapshot, discover_users, discover_vehicles, users_from_file, vehicles_from_file
 from ev_sessions.partner_api import Counts, PartnerApi
 from ev_sessions.resources import PartnerApiResource, WarehouseResource
@@ -35,7 +35,7 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
             with session_warehouse.writing() as connection:
                 change = land_users(connection, snapshot.rows, seen_at=seen_at, run_id=context.run.run_id)
         tell_run(context, graph.key(RAW_USERS), asdict(counts))
-        return dg.MaterializeResult(metadata=_told(snapshot, change) | graph.event_metadata(RAW_USERS))
+        return dg.MaterializeResult(metadata=_told(snapshot, change) | shape_metadata(RAW_USERS))
 
     @dg.multi_asset(
         name=graph.name("raw_vehicles"),
@@ -61,7 +61,9 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
                     connection, snapshot.rows, users_read=snapshot.users_read, seen_at=seen_at, run_id=context.run.run_id
                 )
         tell_run(context, graph.key(RAW_VEHICLES), asdict(counts))
-        return dg.MaterializeResult(metadata=_told(snapshot, change) | graph.event_metadata(RAW_VEHICLES))
+        return dg.MaterializeResult(
+            metadata=_told(snapshot, change) | shape_metadata(RAW_VEHICLES) | graph.lineage_metadata(RAW_VEHICLES)
+        )
 
     return [raw_users, raw_vehicles]
 

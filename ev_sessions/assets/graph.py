@@ -64,16 +64,9 @@ class Graph:
             metadata={"dagster/table_name": table.full_name, "dagster/column_schema": _described_schema(table)},
         )
 
-    def event_metadata(self, table: Table) -> dict[str, Any]:
-        """What each materialization of `table` carries besides its figures.
-
-        It is stored with every partition of every run, so it leaves out what the asset's definition tells already.
-        """
-        return {
-            "dagster/table_name": table.full_name,
-            "dagster/column_schema": dg.TableSchema([dg.TableColumn(column.name, column.type) for column in table.columns]),
-            "dagster/column_lineage": self._lineage(table),
-        }
+    def lineage_metadata(self, table: Table) -> dict[str, Any]:
+        """Which columns of `table` come from where. Dagster looks for it in the newest materialization."""
+        return {"dagster/column_lineage": self._lineage(table)}
 
     def _lineage(self, table: Table) -> dg.TableColumnLineage:
         origins = [origin for origin in ALL_TABLES if origin.full_name in table.made_from]
@@ -100,6 +93,17 @@ def partition_days(context: dg.AssetExecutionContext) -> DayRange:
 def figures(values: Mapping[str, object]) -> dict[str, Any]:
     """`values` as metadata: decimals as floats rounded to six places, nulls left out."""
     return {name: _figure(value) for name, value in values.items() if value is not None}
+
+
+def shape_metadata(table: Table) -> dict[str, Any]:
+    """What every materialization of `table` carries besides its figures.
+
+    It is stored with each partition of each run, so it leaves out what the asset's definition tells already.
+    """
+    return {
+        "dagster/table_name": table.full_name,
+        "dagster/column_schema": dg.TableSchema([dg.TableColumn(column.name, column.type) for column in table.columns]),
+    }
 
 
 def tell_run(context: dg.AssetExecutionContext, key: dg.AssetKey, values: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, partition_days, tell_run
+from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, partition_days, shape_metadata, tell_run
 from ev_sessions.days import DayRange
 from ev_sessions.ingest.fetch import Fetch, FetchSummary, Progress
 from ev_sessions.ingest.fleet import BadFleetFile, read_vehicle_pairs
@@ -81,10 +81,10 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
                 landing_seconds = time.monotonic() - fetched
                 stage.clear()
         tell_run(context, context.asset_key, _run_figures(summary, report) | {"land_seconds": landing_seconds})
-        shape = graph.event_metadata(RAW_SESSIONS)
         for day in days:
-            told = _day_figures(report.days.get(day), summary)
-            context.add_asset_metadata(told | shape, partition_key=day.isoformat())
+            told = _day_figures(report.days.get(day), summary) | shape_metadata(RAW_SESSIONS)
+            context.add_asset_metadata(told, partition_key=day.isoformat())
+        context.add_asset_metadata(graph.lineage_metadata(RAW_SESSIONS), partition_key=days.last.isoformat())
 
     return raw_sessions
 
@@ -137,6 +137,7 @@ def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, obje
     return {
         "vehicles": summary.vehicles,
         "vehicles_failed": summary.failed,
+        "vehicles_gone": summary.gone,
         "vehicles_resumed": summary.resumed,
         "vehicles_held": report.held_vehicles,
         "sessions": report.landed_rows,

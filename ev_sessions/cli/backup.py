@@ -7,13 +7,20 @@ from pathlib import Path
 
 import typer
 
+from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
 from ev_sessions.warehouse import backup
 from ev_sessions.warehouse.connection import Database
 
 
+class NoSuchFolder(PermanentError):
+    """A backup was to go where there is no folder: most likely a slip, or a disk that is not mounted."""
+
+
 def back_up(environ: Mapping[str, str], target: Path) -> None:
     """Copy the database to `target` and say so. Raises what `ev_sessions.warehouse.backup.backup` does."""
+    if not target.parent.exists():
+        raise NoSuchFolder(f"there is no folder {target.parent}; make it, or mount it, first")
     database = _database(environ)
     backup.backup(database, target)
     typer.echo(f"{database.path} is copied to {target}")

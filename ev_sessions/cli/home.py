@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from dagster_shared.check import CheckError
 from sqlalchemy.exc import DBAPIError
+from yaml import YAMLError
 
 from ev_sessions.automation.dead_runs import alive, reap
 from ev_sessions.cli.history import unhurried_commits
@@ -53,12 +55,16 @@ def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, st
             yield instance, tags
     except DBAPIError as error:
         raise HomeUnusable(
-            f"cannot write Dagster's history in {folder}: {error.orig}; free some space, mend the rights, "
-            "or set EV_SESSIONS_STATE_DIR"
+            f"cannot use Dagster's history in {folder}: {error.orig}; free some space, mend the rights, "
+            "set EV_SESSIONS_STATE_DIR, or move that folder away: it holds the list of runs, no sessions"
         ) from None
 
 
 def _opened(folder: Path) -> dg.DagsterInstance:
     # Dagster makes the tables of a new history at the first opening, and two that do so at once trip over each other.
     with locked(folder / ".lock"):
-        return dg.DagsterInstance.from_config(str(folder))
+        try:
+            return dg.DagsterInstance.from_config(str(folder))
+        except (YAMLError, CheckError, dg.DagsterInvalidConfigError) as error:
+            reason = " ".join(str(error).split())
+            raise HomeUnusable(f"cannot use {folder / 'dagster.yaml'}: {reason}; mend it, or delete it for a new one") from None

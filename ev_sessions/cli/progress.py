@@ -25,7 +25,7 @@ class ProgressBar(ProgressReport):
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._bar.add_task("fetching", total=None, sessions=0, pace=0.0)
+        self._task = self._bar.add_task("listing the fleet", total=None, sessions=0, pace=0.0)
 
     def __enter__(self) -> Self:
         # Elsewhere rich would leave an empty line, which would stand before the one line of an error.
@@ -41,6 +41,7 @@ class ProgressBar(ProgressReport):
         """Draw one report."""
         self._bar.update(
             self._task,
+            description="reading sessions",
             completed=progress.vehicles_done,
             total=progress.vehicles,
             sessions=progress.sessions,

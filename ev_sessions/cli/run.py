@@ -14,6 +14,7 @@ from ev_sessions.assets.raw_sessions import ProgressReport
 from ev_sessions.cli.progress import ProgressBar
 from ev_sessions.cli.refresh import Outcome, refresh
 from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, utc_today
+from ev_sessions.ingest.fleet import read_vehicle_pairs
 from ev_sessions.resources import PartnerApiResource
 from ev_sessions.settings import Settings, variable
 
@@ -23,11 +24,14 @@ def run_range(environ: Mapping[str, str], days: DayRange, vehicles_from: Path | 
 
     Raises:
         DayRangeError: a day that has no partition.
+        BadFleetFile: `vehicles_from` cannot be used.
         SettingsError, RunFailed: see `refresh`.
     """
     settings = Settings.from_env(environ)
     PartnerApiResource.outside_dagster(settings, environ).client_config()
     require_partitions(days, settings.first_day, utc_today(datetime.now(UTC)))
+    if vehicles_from is not None:
+        read_vehicle_pairs(vehicles_from)
     if as_json:
         outcome = refresh(environ, days, progress=ProgressReport(), vehicles_from=vehicles_from)
         typer.echo(json.dumps(outcome.as_json()))
@@ -37,8 +41,9 @@ def run_range(environ: Mapping[str, str], days: DayRange, vehicles_from: Path | 
 
     with ProgressBar(Console(stderr=True)) as bar:
         outcome = refresh(environ, days, progress=bar, vehicles_from=vehicles_from)
-    show_days(Console(), settings.database_path, days)
-    typer.echo(outcome_line(outcome))
+    console = Console()
+    show_days(console, settings.database_path, days)
+    console.print(outcome_line(outcome))
     return outcome.vehicles_failed
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from ev_sessions.errors import TransientError
 from ev_sessions.ingest.batch import Batch, VehicleRead
 from ev_sessions.ingest.plan import VehicleWindow
-from ev_sessions.partner_api import PartnerApi, RequestFailed, SessionAnswer, VehicleGone
+from ev_sessions.partner_api import PartnerApi, RequestFailed, RequestRefused, SessionAnswer, VehicleGone
 from ev_sessions.settings import SessionDay
 from ev_sessions.stage.parts import WindowStage
 
@@ -53,6 +53,7 @@ class FetchSummary:
     vehicles: int
     resumed: int
     failed: int
+    gone: int
     sessions: int
     requests: int
     pages: int
@@ -94,6 +95,7 @@ class Fetch:
             vehicles=len(windows),
             resumed=len(windows) - len(missing),
             failed=tally.failed,
+            gone=tally.gone,
             sessions=tally.sessions,
             requests=counts.requests,
             pages=counts.pages,
@@ -130,7 +132,7 @@ class Fetch:
             answer = await self._ask(window)
         except VehicleGone as gone:
             return VehicleRead(window, "gone", fetched_at, error=str(gone), requests=gone.requests, retries=gone.retries)
-        except RequestFailed as failed:
+        except (RequestFailed, RequestRefused) as failed:
             return VehicleRead(window, "failed", fetched_at, error=str(failed), requests=failed.requests, retries=failed.retries)
         outcome = "complete" if answer.matches else "count_mismatch"
         return VehicleRead(window, outcome, fetched_at, answer, requests=answer.requests, retries=answer.retries)
@@ -196,6 +198,7 @@ class _Tally:
         self.done = done
         self.read = 0
         self.failed = 0
+        self.gone = 0
         self.sessions = 0
         self.last_error = ""
         self._began = time.monotonic()
@@ -216,6 +219,7 @@ class _Tally:
             self.last_error = read.error or ""
         else:
             self.read += 1
+        self.gone += read.outcome == "gone"
         if read.answer is not None:
             self.sessions += len(read.answer.sessions)
 

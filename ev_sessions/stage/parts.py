@@ -98,8 +98,8 @@ def open_window(
 ) -> Iterator[WindowStage]:
     """The stage of the run called `run` over `days`, with the parts that dead runs of the same window left behind.
 
-    Parts read longer than `max_age` before `now` (aware UTC) are deleted instead. Leaving the context without an error
-    removes the folder when no part is left in it; after an error the parts stay for the next run.
+    Parts read longer than `max_age` before `now` (aware UTC), and damaged ones, are deleted instead. Leaving the context
+    without an error removes the folder when no part is left in it; after an error the parts stay for the next run.
 
     Raises:
         StageFailed: the folder cannot be made.
@@ -108,21 +108,24 @@ def open_window(
     folder = window / run
     with ExitStack() as locks:
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with locked(window / _LOCK):
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with locked(root / _LOCK):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 locks.enter_context(locked(folder / _LOCK))
                 stage = WindowStage(folder, _finished_parts(folder))
                 _take_over_abandoned(window, stage)
         except OSError as error:
             raise StageFailed(f"cannot use the stage {folder}: {error.strerror}; mend it or set EV_SESSIONS_STATE_DIR") from None
-        _drop_stale(stage, now - max_age)
+        _drop_unusable(stage, now - max_age)
         yield stage
         if not stage.parts:
-            shutil.rmtree(folder)
+            with locked(root / _LOCK):
+                shutil.rmtree(folder)
+                _remove_if_empty(window)
 
 
 def _take_over_abandoned(window: Path, stage: WindowStage) -> None:
-    """Move the parts of dead runs here. The window's lock is held: no other run is half way into its folder."""
+    """Move the parts of dead runs here. The stage's lock is held: no other run is half way into its folder."""
     for folder in sorted(path for path in window.iterdir() if path.is_dir() and path != stage.folder):
         try:
             with locked(folder / _LOCK, wait=False):
@@ -139,10 +142,25 @@ def _take_over(abandoned: Path, stage: WindowStage) -> None:
     shutil.rmtree(abandoned)
 
 
-def _drop_stale(stage: WindowStage, oldest: datetime) -> None:
+def _drop_unusable(stage: WindowStage, oldest: datetime) -> None:
+    """Delete what is too old, and what a failing disk or a person has damaged: it is asked for again."""
     for part in list(stage.parts):
-        if any(read.fetched_at < oldest for read in _reads_of(part)):
+        if not _is_whole(part) or any(read.fetched_at < oldest for read in _reads_of(part)):
             stage.drop(part)
+
+
+def _is_whole(part: Path) -> bool:
+    try:
+        for name in (READS_FILE, SESSIONS_FILE, REJECTED_FILE):
+            pq.read_metadata(part / name)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
+
+
+def _remove_if_empty(window: Path) -> None:
+    if not any(window.iterdir()):
+        window.rmdir()
 
 
 def _finished_parts(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from ev_sessions.stage.schemas import arrow_schema
 from ev_sessions.tables import RAW_USERS, RAW_VEHICLES, Table
-from ev_sessions.warehouse.scripts import run_script, transaction
+from ev_sessions.warehouse.scripts import frugal, run_script, transaction
+
+_ROWS_PER_BATCH = 1_000
 
 # What the landing adds to a snapshot's rows.
 _BOOKKEEPING = frozenset({"first_seen_at", "last_seen_at", "missing_since", "run_id"})
@@ -91,14 +93,21 @@ def fleet(connection: duckdb.DuckDBPyConnection, org_id: UUID) -> list[FleetVehi
 
 def _land(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Row], values: Mapping[str, object]) -> FleetChange:
     schema = arrow_schema([column for column in table.columns if column.name not in _BOOKKEEPING])
-    snapshot = pa.Table.from_pylist([_with_text_ids(row) for row in rows], schema=schema)
+    snapshot = pa.Table.from_batches(_batches(rows, schema), schema=schema)
     connection.register("snapshot", snapshot)
     try:
-        with transaction(connection):
+        with frugal(connection), transaction(connection):
             run_script(connection, f"sql/fleet/{table.name}.sql", values)
             return FleetChange(*connection.execute("FROM fleet_change").fetchall()[0])
     finally:
         connection.unregister("snapshot")
+
+
+def _batches(rows: Sequence[Row], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    # Not all at once: each row is copied on the way.
+    for start in range(0, len(rows), _ROWS_PER_BATCH):
+        batch = [_with_text_ids(row) for row in rows[start : start + _ROWS_PER_BATCH]]
+        yield pa.RecordBatch.from_pylist(batch, schema=schema)
 
 
 def _with_text_ids(row: Row) -> dict[str, Any]:

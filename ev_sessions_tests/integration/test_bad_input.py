@@ -259,6 +259,29 @@ def test_a_database_that_is_not_there_yet_cannot_be_backed_up(office: Office, tm
     assert not target.exists()
 
 
+def test_a_backup_into_a_folder_that_is_not_there_is_told_and_makes_none(office: Office, tmp_path: Path) -> None:
+    assert "there is no folder" in office.complaint(FAILED, "backup", tmp_path / "unmounted" / "copy.duckdb")
+    assert not (tmp_path / "unmounted").exists()
+
+
+@pytest.mark.parametrize("text", ["foo: [", "no_such_key: 1", "just words"])
+def test_instance_settings_that_somebody_broke_are_told(office: Office, tmp_path: Path, text: str) -> None:
+    home = tmp_path / "state" / "dagster"
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").write_text(text)
+    line = office.complaint(FAILED, *RUN, state_dir=tmp_path / "state", database=office.database)
+    assert "cannot use" in line
+    assert "dagster.yaml" in line
+
+
+def test_a_history_that_somebody_broke_is_told(office: Office, tmp_path: Path) -> None:
+    runs = tmp_path / "state" / "dagster" / "history" / "runs.db"
+    runs.parent.mkdir(parents=True)
+    runs.write_text("no database")
+    line = office.complaint(FAILED, *RUN, state_dir=tmp_path / "state", database=office.database)
+    assert "move that folder away" in line
+
+
 def test_a_backup_never_overwrites(office: Office, tmp_path: Path) -> None:
     (target := tmp_path / "copy.duckdb").write_text("precious")
     assert "exists already; name a file that does not" in office.complaint(FAILED, "backup", target)

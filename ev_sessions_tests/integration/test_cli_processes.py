@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -31,9 +32,9 @@ def fleet(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def start(days: DayRange = DAYS) -> subprocess.Popen[str]:
-    """`ev-sessions run --json` in a process of its own."""
+    """`ev-sessions run --json` in a process of its own, with a group of its own as in a terminal."""
     command = ev_sessions("run", "--from", days.first, "--to", days.last, "--json")
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -43,13 +44,13 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def stopped_by(sent: signal.Signals, fleet: Pipeline, *, after: int) -> tuple[int, str, str]:
-    """Send the signal to a run once it has asked for `after` vehicles; how it ended."""
+    """Send the signal to a run once it has asked for `after` vehicles, and to all that it started; how it ended."""
     reached = Event()
     fleet.sandbox.at_request(after, reached.set)
     process = start()
     try:
         assert reached.wait(LIMIT), "the run did not get that far"
-        process.send_signal(sent)
+        os.killpg(process.pid, sent)
         return ended(process)
     finally:
         process.kill()

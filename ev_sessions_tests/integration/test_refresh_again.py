@@ -116,7 +116,17 @@ def test_a_vehicle_that_the_api_no_longer_knows_is_gone_keeps_its_rows_and_fails
     ) == [("gone", 2)]
     assert pipeline.rows(CONTENT) == before[: len(pipeline.rows(CONTENT))]
     assert told_of_run(again, "raw_sessions")["vehicles_failed"] == 0
+    assert told_of_run(again, "raw_sessions")["vehicles_gone"] == 1
     assert red(again) == set()
+
+
+def test_a_vehicle_that_is_refused_in_a_way_of_its_own_fails_alone(pipeline: Pipeline) -> None:
+    odd = pipeline.sandbox.truth.vehicle_ids()[0]
+    pipeline.sandbox.quirks[odd] = Quirks(status=418)
+    result = pipeline.refresh(DAYS)
+    assert result.success
+    assert told_of_run(result, "raw_sessions")["vehicles_failed"] == 1
+    assert pipeline.rows("SELECT DISTINCT electric_vehicle_id FROM raw.fetches WHERE outcome = 'failed'") == [(odd,)]
 
 
 def test_a_vehicle_is_not_gone_because_the_api_said_so_once(pipeline: Pipeline) -> None:

@@ -138,6 +138,26 @@ def test_the_parts_of_a_process_that_was_killed_are_taken_over(tmp_path: Path) -
         assert vehicles(stage) == ["v1"]
 
 
+@pytest.mark.parametrize("name", ["reads.parquet", "sessions.parquet", "rejected.parquet"])
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "missing"])
+def test_a_damaged_part_is_deleted_so_that_its_vehicles_are_asked_again(tmp_path: Path, name: str, damage: str) -> None:
+    leave_parts(tmp_path, "a", "v1", "v2")
+    (victim,) = tmp_path.rglob(f"part-00001/{name}")
+    whole = victim.read_bytes()
+    victim.write_bytes(b"garbage" if damage == "garbage" else whole[: len(whole) // 2])
+    if damage == "missing":
+        victim.unlink()
+    with open_stage(tmp_path, "b") as stage:
+        assert vehicles(stage) == ["v2"]
+
+
+def test_no_folder_is_left_of_a_window_that_was_landed(tmp_path: Path) -> None:
+    with open_stage(tmp_path, "a") as stage:
+        write(stage, "v1")
+        stage.clear()
+    assert not list((tmp_path / "org").iterdir())
+
+
 def test_parts_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     with open_stage(tmp_path / "stage", "a") as stage:
         write(stage, "v1")
