@@ -9,9 +9,10 @@ import duckdb
 
 from ev_sessions.errors import PermanentError, TransientError
 from ev_sessions.warehouse.files import made_aside, put_in_place
-from ev_sessions.warehouse.scripts import frugal
+from ev_sessions.warehouse.scripts import frugally
 
 _COPY = "ev_sessions_copy"
+_MEGABYTES = 256
 
 
 class TargetExists(PermanentError):
@@ -31,18 +32,24 @@ def copy_into(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     """
     if target.exists():
         raise TargetExists(f"{target} exists already; name a file that does not")
-    with frugal(connection), made_aside(target) as made:
-        path = str(made).replace("'", "''")
-        connection.execute(f"ATTACH '{path}' AS {_COPY} (READ_WRITE)")
-        try:
-            connection.execute(f'COPY FROM DATABASE "{current_database(connection)}" TO {_COPY}')
-            require_same_rows(row_counts(connection, current_database(connection)), row_counts(connection, _COPY), target)
-        finally:
-            connection.execute(f"DETACH {_COPY}")
+    with made_aside(target) as made:
+        frugally(connection, _MEGABYTES, lambda: _copy(connection, made, target))
         try:
             put_in_place(made, target)
         except FileExistsError:
             raise TargetExists(f"{target} exists already; name a file that does not") from None
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, made: Path, target: Path) -> None:
+    # What an earlier try left behind.
+    made.unlink(missing_ok=True)
+    path = str(made).replace("'", "''")
+    connection.execute(f"ATTACH '{path}' AS {_COPY} (READ_WRITE)")
+    try:
+        connection.execute(f'COPY FROM DATABASE "{current_database(connection)}" TO {_COPY}')
+        require_same_rows(row_counts(connection, current_database(connection)), row_counts(connection, _COPY), target)
+    finally:
+        connection.execute(f"DETACH {_COPY}")
 
 
 def current_database(connection: duckdb.DuckDBPyConnection) -> str:

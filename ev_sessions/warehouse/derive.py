@@ -22,7 +22,7 @@ from ev_sessions.tables import (
     FLEET_DAILY,
     Table,
 )
-from ev_sessions.warehouse.scripts import frugal, read_script, run_script, run_sql, transaction
+from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
 
 _PER_VEHICLE = {
     "grain": ", ".join(DAILY_ENERGY.key),
@@ -33,6 +33,10 @@ _PER_DAY = {
     "grain": "session_day",
     "rows": "asked_days LEFT JOIN analytics.sessions USING (session_day)",
 }
+
+
+# Enough for three months of 20,000 vehicles.
+_MEGABYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,11 @@ def derive(
         "lookback_days": lookback_days,
         "derived_at": derived_at,
     }
-    with frugal(connection), transaction(connection):
+    return frugally(connection, _MEGABYTES, lambda: _derive(connection, values))
+
+
+def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> DeriveReport:
+    with transaction(connection):
         run_script(connection, "models/ratio.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
         _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql"), values)

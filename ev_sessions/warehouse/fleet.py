@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from ev_sessions.stage.schemas import arrow_schema
 from ev_sessions.tables import RAW_USERS, RAW_VEHICLES, Table
-from ev_sessions.warehouse.scripts import frugal, run_script, transaction
+from ev_sessions.warehouse.scripts import frugally, run_script, transaction
 
 _ROWS_PER_BATCH = 1_000
+_MEGABYTES = 128
 
 # What the landing adds to a snapshot's rows.
 _BOOKKEEPING = frozenset({"first_seen_at", "last_seen_at", "missing_since", "run_id"})
@@ -96,11 +97,15 @@ def _land(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Ro
     snapshot = pa.Table.from_batches(_batches(rows, schema), schema=schema)
     connection.register("snapshot", snapshot)
     try:
-        with frugal(connection), transaction(connection):
-            run_script(connection, f"sql/fleet/{table.name}.sql", values)
-            return FleetChange(*connection.execute("FROM fleet_change").fetchall()[0])
+        return frugally(connection, _MEGABYTES, lambda: _take_in(connection, table, values))
     finally:
         connection.unregister("snapshot")
+
+
+def _take_in(connection: duckdb.DuckDBPyConnection, table: Table, values: Mapping[str, object]) -> FleetChange:
+    with transaction(connection):
+        run_script(connection, f"sql/fleet/{table.name}.sql", values)
+        return FleetChange(*connection.execute("FROM fleet_change").fetchall()[0])
 
 
 def _batches(rows: Sequence[Row], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -18,11 +18,14 @@ import duckdb
 
 from ev_sessions.errors import PermanentError
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
-from ev_sessions.warehouse.scripts import frugal, run_script, transaction
+from ev_sessions.warehouse.scripts import frugally, run_script, transaction
 
 # Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records.
 _MOST_OUTSIDE = 0.01
 _VEHICLES_THAT_PROVE_IT = 2
+
+# Enough for two weeks of 20,000 vehicles behind 10 million rows.
+_MEGABYTES = 256
 
 
 class WrongSessionDay(PermanentError):
@@ -108,7 +111,11 @@ def land(
     }
     if not parts:
         return LandingReport()
-    with frugal(connection), transaction(connection):
+    return frugally(connection, _MEGABYTES, lambda: _land(connection, values))
+
+
+def _land(connection: duckdb.DuckDBPyConnection, values: dict[str, object]) -> LandingReport:
+    with transaction(connection):
         run_script(connection, "sql/landing/1_reads.sql", values)
         extent = _extent(connection)
         if extent is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
+from typing import TypeVar
 
 import duckdb
 
-# More threads would hold more rows in memory at once and save little time; what exceeds the limit spills to disk.
-_FRUGAL = {"threads": 1, "memory_limit": "128MB"}
+T = TypeVar("T")
 
 
 @contextmanager
@@ -23,11 +23,25 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
+def frugally(connection: duckdb.DuckDBPyConnection, megabytes: int, work: Callable[[], T]) -> T:
+    """What `work` gives, done with at most about `megabytes` of DuckDB's memory where that will do.
+
+    So the memory of a run depends neither on the fleet nor on the machine. `work` has to be a transaction: where the limit is
+    too small for it, it is done once more with as much memory as DuckDB takes by itself.
+    """
+    try:
+        with _limited(connection, megabytes):
+            return work()
+    except duckdb.OutOfMemoryException:
+        return work()
+
+
 @contextmanager
-def frugal(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Keep the memory of what runs inside within bounds that depend neither on the fleet nor on the machine."""
-    former = {name: connection.execute("SELECT current_setting(?)", [name]).fetchall()[0][0] for name in _FRUGAL}
-    _configure(connection, _FRUGAL)
+def _limited(connection: duckdb.DuckDBPyConnection, megabytes: int) -> Iterator[None]:
+    # More threads would hold more rows in memory at once and save little time; what exceeds the limit spills to disk.
+    limits = {"threads": 1, "memory_limit": f"{megabytes}MB"}
+    former = {name: connection.execute("SELECT current_setting(?)", [name]).fetchall()[0][0] for name in limits}
+    _configure(connection, limits)
     try:
         yield
     finally:
