@@ -9,15 +9,14 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import asdict
+
 from ev_sessions.ingest.placement import Place, place, session_day
 from ev_sessions.ingest.plan import VehicleWindow
 from ev_sessions.partner_api import Rejected, SessionAnswer, SessionRecord
 from ev_sessions.settings import SessionDay
 from ev_sessions.stage.parts import WindowStage
 from ev_sessions.stage.schemas import READS, REJECTED, SESSIONS
-from ev_sessions.tables import SESSION_FIELDS
-
-_API_FIELDS = tuple(column.name for column in SESSION_FIELDS if column.name != "id")
 
 Row = dict[str, Any]
 
@@ -64,7 +63,8 @@ class Batch:
             owner, placed = self._owner(read), _place_all(read, self.session_day)
             reads.append(owner | _window(read) | _told(read) | placed.counts())
             for session, day in placed.kept:
-                sessions.append(owner | _fields(session) | {"session_day": day, "fetched_at": read.fetched_at})
+                own = {"id": str(session.id), "session_day": day, "fetched_at": read.fetched_at}
+                sessions.append({**asdict(session), **owner, **own})
             for refused in placed.refused:
                 rejected.append(owner | _window(read) | refused | {"fetched_at": read.fetched_at})
         stage.write(reads=reads.columns, sessions=sessions.columns, rejected=rejected.columns)
@@ -136,10 +136,6 @@ def _told(read: VehicleRead) -> Row:
         "error": read.error,
         "fetched_at": read.fetched_at,
     }
-
-
-def _fields(session: SessionRecord) -> Row:
-    return {name: getattr(session, name) for name in _API_FIELDS} | {"id": str(session.id), "extra": session.extra}
 
 
 def _refused(record_key: str, reason: str, payload: str) -> Row:
