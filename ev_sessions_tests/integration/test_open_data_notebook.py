@@ -58,5 +58,6 @@ def test_the_notebook_page_runs_and_gives_what_it_says(database: Path, monkeypat
     assert len(by_month) == 2
     assert results["hour_of_plug_in"].tolist() == [13, 12, 22]
     assert "energy_charged_kwh" in results["floats"]
-    assert results["per_customer"].drop(columns="user_id").to_dict("records") == [{"external_user_id": "C-17", "savings_eur": 0.5, "sessions": 2}]
+    customers = results["per_customer"][["external_user_id", "savings_eur", "sessions"]]
+    assert customers.to_dict("records") == [{"external_user_id": "C-17", "savings_eur": 0.5, "sessions": 2}]
     assert len(results["both"]) == len(results["energy"]) == 3
