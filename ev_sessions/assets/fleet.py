@@ -1,6 +1,5 @@
 """`raw_users` and `raw_vehicles`: snapshots of who has which vehicle, from discovery or from the fleet file."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ import dagster as dg
 
 from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, shape_metadata, tell_run
 from ev_sessions.ingest.fleet import Snapshot, discover_users, discover_vehicles, users_from_file, vehicles_from_file
+from ev_sessions.ingest.interruptible import run_interruptibly
 from ev_sessions.partner_api import Counts, PartnerApi
 from ev_sessions.resources import PartnerApiResource, WarehouseResource
 from ev_sessions.tables import RAW_USERS, RAW_VEHICLES
@@ -73,7 +73,7 @@ def _ask(api: PartnerApiResource, question: Callable[[PartnerApi], Awaitable[Sna
         async with api.client() as client:
             return await question(client), client.counts
 
-    return asyncio.run(ask())
+    return run_interruptibly(ask())
 
 
 def _told(snapshot: Snapshot, change: FleetChange) -> dict[str, Any]:

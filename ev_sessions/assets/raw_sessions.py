@@ -1,6 +1,5 @@
 """`raw_sessions`: plan, fetch, stage and land one window of days, one request per vehicle whatever its length."""
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, pa
 from ev_sessions.days import DayRange
 from ev_sessions.ingest.fetch import Fetch, FetchSummary, Progress
 from ev_sessions.ingest.fleet import BadFleetFile, read_vehicle_pairs
+from ev_sessions.ingest.interruptible import run_interruptibly
 from ev_sessions.ingest.plan import VehicleWindow, plan
 from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.stage.parts import WindowStage
@@ -116,7 +116,7 @@ def _fetch(
             job = Fetch(client, stage, api.organisation(), api.session_day, lambda: datetime.now(UTC), report)
             return await job.run(windows, concurrency=api.max_concurrency)
 
-    return asyncio.run(fetch())
+    return run_interruptibly(fetch())
 
 
 def _land(warehouse: WarehouseResource, stage: WindowStage, run_id: str) -> LandingReport:
