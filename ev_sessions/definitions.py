@@ -15,7 +15,7 @@ from ev_sessions.assets.graph import Graph
 from ev_sessions.assets.raw_sessions import ProgressReport, raw_sessions_asset
 from ev_sessions.automation.refresh import daily_refresh_schedule
 from ev_sessions.checks.sessions import session_checks
-from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseResource
+from ev_sessions.resources import Clock, PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.settings import Settings
 
 
@@ -29,7 +29,7 @@ def build_defs(
 
     To stand beside the assets of another code location, give a `key_prefix` (asset keys, ops, jobs and schedules carry it)
     and merge: `dg.Definitions.merge(yours, build_defs(key_prefix=["ev"]))`. `resources` replaces any of `partner_api`,
-    `session_stage`, `session_warehouse` and `progress`. No executor is set for the whole location: the jobs bring theirs.
+    `session_stage`, `session_warehouse`, `progress` and `clock`. No executor is set for the location: the jobs bring theirs.
 
     Raises:
         SettingsError: a setting is malformed. Settings that only a call to the API needs may be missing.
@@ -50,6 +50,7 @@ def build_defs(
             "session_stage": StageResource.from_settings(settings),
             "session_warehouse": WarehouseResource.from_settings(settings),
             "progress": ProgressReport(),
+            "clock": Clock(),
         }
         | dict(resources or {}),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -26,6 +26,14 @@ from ev_sessions.warehouse.connection import Database
 
 # Where the client's word for something is not the setting's.
 _SETTING_OF = {"base_url": "api_url", "token": "access_token"}
+
+
+class Clock:
+    """The present instant (aware UTC), wherever something depends on it. Tests and simulations bring one of their own."""
+
+    def now(self) -> datetime:
+        """The present instant."""
+        return datetime.now(UTC)
 
 
 class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):

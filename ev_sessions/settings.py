@@ -20,7 +20,7 @@ from ev_sessions.errors import PermanentError
 
 PREFIX = "EV_SESSIONS_"
 FILE_SUFFIX = "_FILE"
-SECRETS = ("client_id", "client_secret", "access_token")
+SECRETS = ("client_id", "client_secret", "access_token", "alert_url", "heartbeat_url")
 
 
 class SettingsError(PermanentError, ValueError):
@@ -52,6 +52,14 @@ def _pairs(value: object) -> object:
     return {key.strip(): zone.strip() for key, _, zone in pairs}
 
 
+class PublishedAccess(StrEnum):
+    """Who may read what is published, besides the user who runs this."""
+
+    OWNER = "owner"
+    GROUP = "group"
+    EVERYONE = "everyone"
+
+
 class Settings(BaseModel):
     """All settings, typed. Those that only a call to the API needs may be None: see `ev_sessions.resources`."""
 
@@ -68,9 +76,19 @@ class Settings(BaseModel):
 
     state_dir: Path = Field(Path(".ev_sessions"), description="Folder for the database, staged parts and Dagster's history")
     database: Path | None = Field(None, description="The DuckDB file; default: ev_sessions.duckdb in STATE_DIR")
+    published: Path | None = Field(
+        None, description="Folder of the Parquet files that readers get after each run; default: published in STATE_DIR"
+    )
+    published_access: PublishedAccess = Field(
+        PublishedAccess.OWNER, description="Who may read the published files: owner, group or everyone"
+    )
+    min_free_gb: float = Field(5.0, ge=0, description="Free room on each disk in use below which a check fails (GB)")
 
     first_day: date = Field(date(2024, 1, 1), description="The first UTC day that is a partition (YYYY-MM-DD)")
     lookback_days: int = Field(14, ge=0, le=366, description="Days before yesterday that every refresh reads again (days)")
+    deep_lookback_days: int = Field(
+        62, ge=1, le=366, description="Days that the weekly refresh reads again, for long stays and late corrections (days)"
+    )
     max_partitions_per_run: int = Field(92, ge=1, le=366, description="Days that one run of a backfill covers (days)")
     session_day: SessionDay = Field(
         SessionDay.PLUG_IN_TIME,
@@ -99,6 +117,15 @@ class Settings(BaseModel):
         0.5, gt=0, le=1, description="Share of a vehicle's rows whose loss in one read is held for confirmation (ratio)"
     )
 
+    schedules: bool = Field(default=False, description="Whether schedules and sensors run from the start (on or off)")
+    ui_url: str = Field("http://127.0.0.1:3000", description="Where people find Dagster's page, for the links in alerts")
+    alert_url: SecretStr | None = Field(
+        None, description="Where a failed run is told, as a JSON POST that Slack and Mattermost take (secret)"
+    )
+    heartbeat_url: SecretStr | None = Field(
+        None, description="What is asked with a GET whenever the daily refresh has landed, for a dead man's switch (secret)"
+    )
+
     @field_validator("default_time_zone")
     @classmethod
     def _known_zone(cls, zone: str) -> str:
@@ -118,6 +145,11 @@ class Settings(BaseModel):
     def stage_path(self) -> Path:
         """The folder of staged part files."""
         return self.state_dir / "stage"
+
+    @property
+    def published_path(self) -> Path:
+        """The folder of published Parquet files."""
+        return self.published or self.state_dir / "published"
 
     @property
     def dagster_home(self) -> Path:

@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import dagster as dg
 
 from ev_sessions.assets.graph import DATABASE_POOL, Graph, failures_told, figures, partition_days, shape_metadata, tell_run
-from ev_sessions.resources import WarehouseResource
+from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
     ANALYTICS_TABLES,
@@ -30,7 +29,9 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
         backfill_policy=graph.backfill_policy,
         pool=DATABASE_POOL,
     )
-    def derived(context: dg.AssetExecutionContext, session_warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult[None]]:
+    def derived(
+        context: dg.AssetExecutionContext, session_warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.MaterializeResult[None]]:
         days = partition_days(context)
         began = time.monotonic()
         with failures_told(), session_warehouse.writing() as connection:
@@ -40,7 +41,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
                 run_id=context.run.run_id,
                 report_date=session_warehouse.report_date,
                 lookback_days=session_warehouse.lookback_days,
-                derived_at=datetime.now(UTC),
+                derived_at=clock.now(),
             )
         tell_run(context, graph.key(FLEET_DAILY), {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)})
         asked = [day for day in report.days if day.session_day in days]

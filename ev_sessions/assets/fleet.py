@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, sh
 from ev_sessions.ingest.fleet import Snapshot, discover_users, discover_vehicles, users_from_file, vehicles_from_file
 from ev_sessions.ingest.interruptible import run_interruptibly
 from ev_sessions.partner_api import Counts, PartnerApi
-from ev_sessions.resources import PartnerApiResource, WarehouseResource
+from ev_sessions.resources import Clock, PartnerApiResource, WarehouseResource
 from ev_sessions.tables import RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.fleet import FleetChange, land_users, land_vehicles, listed_users
 
@@ -24,10 +23,13 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
         name=graph.name("raw_users"), specs=[graph.spec(RAW_USERS, deps=[], kinds={"python", "duckdb"})], pool=API_POOL
     )
     def raw_users(
-        context: dg.AssetExecutionContext, partner_api: PartnerApiResource, session_warehouse: WarehouseResource
+        context: dg.AssetExecutionContext,
+        partner_api: PartnerApiResource,
+        session_warehouse: WarehouseResource,
+        clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
         with failures_told():
-            org_id, seen_at = partner_api.organisation(), datetime.now(UTC)
+            org_id, seen_at = partner_api.organisation(), clock.now()
             if partner_api.fleet_file:
                 snapshot, counts = users_from_file(Path(partner_api.fleet_file), org_id), Counts()
             else:
@@ -43,10 +45,13 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
         pool=API_POOL,
     )
     def raw_vehicles(
-        context: dg.AssetExecutionContext, partner_api: PartnerApiResource, session_warehouse: WarehouseResource
+        context: dg.AssetExecutionContext,
+        partner_api: PartnerApiResource,
+        session_warehouse: WarehouseResource,
+        clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
         with failures_told():
-            org_id, seen_at = partner_api.organisation(), datetime.now(UTC)
+            org_id, seen_at = partner_api.organisation(), clock.now()
             if partner_api.fleet_file:
                 snapshot, counts = vehicles_from_file(Path(partner_api.fleet_file), org_id), Counts()
             else:

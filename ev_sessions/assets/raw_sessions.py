@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from ev_sessions.ingest.fetch import Fetch, FetchSummary, Progress
 from ev_sessions.ingest.fleet import BadFleetFile, read_vehicle_pairs
 from ev_sessions.ingest.interruptible import run_interruptibly
 from ev_sessions.ingest.plan import VehicleWindow, plan
-from ev_sessions.resources import PartnerApiResource, StageResource, WarehouseResource
+from ev_sessions.resources import Clock, PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.stage.parts import WindowStage
 from ev_sessions.tables import RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.fleet import fleet
@@ -64,6 +64,7 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
         session_stage: StageResource,
         session_warehouse: WarehouseResource,
         progress: dg.ResourceParam[ProgressReport],
+        clock: dg.ResourceParam[Clock],
     ) -> None:
         days = partition_days(context)
         with failures_told():
@@ -73,11 +74,11 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
                 days=days,
                 session_day=partner_api.session_day,
                 run=context.run.run_id,
-                now=datetime.now(UTC),
+                now=clock.now(),
             ) as stage:
-                summary = _fetch(partner_api, stage, windows, progress)
+                summary = _fetch(partner_api, stage, windows, progress, clock)
                 fetched = time.monotonic()
-                report = _land(session_warehouse, stage, context.run.run_id)
+                report = _land(session_warehouse, stage, context.run.run_id, clock.now())
                 landing_seconds = time.monotonic() - fetched
                 stage.clear()
         tell_run(context, context.asset_key, _run_figures(summary, report) | {"land_seconds": landing_seconds})
@@ -109,23 +110,27 @@ def _chosen(path: Path, known: Collection[UUID]) -> set[UUID]:
 
 
 def _fetch(
-    api: PartnerApiResource, stage: WindowStage, windows: Sequence[VehicleWindow], report: Callable[[Progress], None]
+    api: PartnerApiResource,
+    stage: WindowStage,
+    windows: Sequence[VehicleWindow],
+    report: Callable[[Progress], None],
+    clock: Clock,
 ) -> FetchSummary:
     async def fetch() -> FetchSummary:
         async with api.client() as client:
-            job = Fetch(client, stage, api.organisation(), api.session_day, lambda: datetime.now(UTC), report)
+            job = Fetch(client, stage, api.organisation(), api.session_day, clock.now, report)
             return await job.run(windows, concurrency=api.max_concurrency)
 
     return run_interruptibly(fetch())
 
 
-def _land(warehouse: WarehouseResource, stage: WindowStage, run_id: str) -> LandingReport:
+def _land(warehouse: WarehouseResource, stage: WindowStage, run_id: str, landed_at: datetime) -> LandingReport:
     with warehouse.writing() as connection:
         return land(
             connection,
             stage.parts,
             run_id=run_id,
-            landed_at=datetime.now(UTC),
+            landed_at=landed_at,
             zones=warehouse.zones,
             default_time_zone=warehouse.default_time_zone,
             hold_share=warehouse.hold_share,
