@@ -5,6 +5,7 @@ Secrets are `EnvVar`s or paths of files, so neither the code location nor a stor
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,10 @@ class Clock:
     def now(self) -> datetime:
         """The present instant."""
         return datetime.now(UTC)
+
+    def wait(self, seconds: float) -> None:
+        """Come back after so many seconds."""
+        time.sleep(seconds)
 
 
 class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from ev_sessions.assets.failures import NEVER_AGAIN
 from ev_sessions.automation.refresh import range_tags
 from ev_sessions.days import DayRange
 from ev_sessions.definitions import build_defs
@@ -61,7 +62,7 @@ class Pipeline:
         job = build_defs({**self.environ, **named(settings or {})}).resolve_job_def("refresh")
         return job.execute_in_process(
             instance=self.instance,
-            tags=range_tags(days),
+            tags=range_tags(days) | NEVER_AGAIN,
             run_config={"ops": {"raw_sessions": {"config": config}}, "loggers": _QUIET},
             raise_on_error=False,
         )

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ev_sessions.assets.graph import DATABASE_POOL, Graph, failures_told, figures, partition_days, shape_metadata, tell_run
+from ev_sessions.assets.failures import failures_told
+from ev_sessions.assets.graph import DATABASE_POOL, Graph, figures, partition_days, shape_metadata, tell_run
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
-    ANALYTICS_TABLES,
+    DAILY_TABLES,
     DAILY_ENERGY,
     DAILY_SAVINGS,
     FLEET_DAILY,
@@ -24,7 +25,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=graph.name("derived"),
-        specs=[graph.spec(table, deps=_deps(table), kinds={"sql", "duckdb"}) for table in ANALYTICS_TABLES],
+        specs=[graph.spec(table, deps=_deps(table), kinds={"sql", "duckdb"}) for table in DAILY_TABLES],
         partitions_def=graph.partitions,
         backfill_policy=graph.backfill_policy,
         pool=DATABASE_POOL,
@@ -34,7 +35,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None]]:
         days = partition_days(context)
         began = time.monotonic()
-        with failures_told(), session_warehouse.writing() as connection:
+        with failures_told(context, clock), session_warehouse.writing() as connection:
             report = derive(
                 connection,
                 days,
@@ -45,7 +46,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
             )
         tell_run(context, graph.key(FLEET_DAILY), {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)})
         asked = [day for day in report.days if day.session_day in days]
-        for table in ANALYTICS_TABLES:
+        for table in DAILY_TABLES:
             for day in asked:
                 context.add_asset_metadata(
                     figures(_shown(table, day)), asset_key=graph.key(table), partition_key=day.session_day.isoformat()
@@ -84,4 +85,4 @@ def _deps(table: Table) -> list[Table]:
     There must be one for each: Dagster refuses to launch a backfill of this step, at about every other start of its page,
     where an asset of it is reached by several ways (it compares partitions with `!=`, which their class does not define).
     """
-    return [origin for origin in ANALYTICS_TABLES if origin.full_name in table.made_from] or [RAW_SESSIONS]
+    return [origin for origin in DAILY_TABLES if origin.full_name in table.made_from] or [RAW_SESSIONS]

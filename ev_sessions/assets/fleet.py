@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, shape_metadata, tell_run
+from ev_sessions.assets.failures import failures_told
+from ev_sessions.assets.graph import API_POOL, Graph, figures, shape_metadata, tell_run
 from ev_sessions.ingest.fleet import Snapshot, discover_users, discover_vehicles, users_from_file, vehicles_from_file
 from ev_sessions.ingest.interruptible import run_interruptibly
 from ev_sessions.partner_api import Counts, PartnerApi
@@ -28,7 +29,7 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
         session_warehouse: WarehouseResource,
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
-        with failures_told():
+        with failures_told(context, clock):
             org_id, seen_at = partner_api.organisation(), clock.now()
             if partner_api.fleet_file:
                 snapshot, counts = users_from_file(Path(partner_api.fleet_file), org_id), Counts()
@@ -50,7 +51,7 @@ def fleet_assets(graph: Graph) -> list[dg.AssetsDefinition]:
         session_warehouse: WarehouseResource,
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
-        with failures_told():
+        with failures_told(context, clock):
             org_id, seen_at = partner_api.organisation(), clock.now()
             if partner_api.fleet_file:
                 snapshot, counts = vehicles_from_file(Path(partner_api.fleet_file), org_id), Counts()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,7 +11,6 @@ from typing import Any
 import dagster as dg
 
 from ev_sessions.days import DayRange, parse_day
-from ev_sessions.errors import EvSessionsError, TransientError
 from ev_sessions.tables import ALL_TABLES, Table
 
 API_POOL = "partner_api"
@@ -109,20 +107,6 @@ def shape_metadata(table: Table) -> dict[str, Any]:
 def tell_run(context: dg.AssetExecutionContext, key: dg.AssetKey, values: Mapping[str, object]) -> None:
     """Record figures of a whole run, once, as an observation: a partition's own metadata is per day."""
     context.log_event(dg.AssetObservation(key, metadata=figures(values)))
-
-
-@contextmanager
-def failures_told() -> Iterator[None]:
-    """Turn the project's own errors into one sentence in the UI; a permanent one is not tried again by the step."""
-    try:
-        yield
-    except EvSessionsError as error:
-        transient = isinstance(error, TransientError)
-        raise dg.Failure(
-            description=str(error),
-            metadata={"error": type(error).__name__, "may_work_later": transient},
-            allow_retries=transient,
-        ) from error
 
 
 def _figure(value: object) -> object:

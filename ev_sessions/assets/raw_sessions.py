@@ -10,7 +10,8 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from ev_sessions.assets.graph import API_POOL, Graph, failures_told, figures, partition_days, shape_metadata, tell_run
+from ev_sessions.assets.failures import failures_told
+from ev_sessions.assets.graph import API_POOL, Graph, figures, partition_days, shape_metadata, tell_run
 from ev_sessions.days import DayRange
 from ev_sessions.ingest.fetch import Fetch, FetchSummary, Progress
 from ev_sessions.ingest.fleet import BadFleetFile, read_vehicle_pairs
@@ -67,7 +68,7 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
         clock: dg.ResourceParam[Clock],
     ) -> None:
         days = partition_days(context)
-        with failures_told():
+        with failures_told(context, clock):
             windows = _windows(partner_api, session_warehouse, days, config.vehicles_from)
             with session_stage.open(
                 org_id=partner_api.organisation(),

@@ -8,10 +8,11 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from ev_sessions.assets.graph import DATABASE_POOL, Graph, failures_told
+from ev_sessions.assets.failures import failures_told
+from ev_sessions.assets.graph import DATABASE_POOL, Graph
 from ev_sessions.automation.refresh import trailing_days
 from ev_sessions.days import ONE_DAY, DayRange, parse_day, utc_today
-from ev_sessions.resources import WarehouseResource
+from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import RAW_SESSIONS
 from ev_sessions.warehouse import ledger
 
@@ -110,14 +111,14 @@ def session_checks(graph: Graph, *, lookback_days: int) -> dg.AssetChecksDefinit
         can_subset=True,
     )
     def raw_sessions_checks(
-        context: dg.AssetCheckExecutionContext, session_warehouse: WarehouseResource
+        context: dg.AssetCheckExecutionContext, session_warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.AssetCheckResult]:
-        days = _days_of(context) or trailing_days(graph, datetime.now(UTC), lookback_days)
+        days = _days_of(context) or trailing_days(graph, clock.now(), lookback_days)
         if days is None:
             raise dg.Failure(
                 f"There is nothing to check yet: the first day, {graph.first_day}, is not over.", allow_retries=False
             )
-        with failures_told(), session_warehouse.reading() as connection:
+        with failures_told(context, clock), session_warehouse.reading() as connection:
             chosen = [
                 answer for answer in _SEVERITIES if dg.AssetCheckKey(key, answer.__name__) in context.selected_asset_check_keys
             ]

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from ev_sessions.assets.failures import first_cause
 from ev_sessions.assets.graph import asset_name
 from ev_sessions.assets.raw_sessions import ProgressReport, RawSessionsConfig
 from ev_sessions.automation.refresh import range_tags
@@ -19,7 +20,7 @@ from ev_sessions.days import DayRange
 from ev_sessions.definitions import build_defs
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.settings import Settings
-from ev_sessions.tables import ANALYTICS_TABLES, RAW_SESSIONS
+from ev_sessions.tables import DAILY_TABLES, RAW_SESSIONS
 
 
 class RunFailed(EvSessionsError):
@@ -95,7 +96,7 @@ def refresh(
     return outcome
 
 
-_DAILY = [dg.AssetKey(asset_name(table)) for table in (RAW_SESSIONS, *ANALYTICS_TABLES)]
+_DAILY = [dg.AssetKey(asset_name(table)) for table in (RAW_SESSIONS, *DAILY_TABLES)]
 
 # The command line tells the story itself; Dagster's own log stays in its history.
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -122,20 +123,13 @@ def _add(outcome: Outcome, told: Mapping[str, Any]) -> None:
 
 
 def _failure_of(result: dg.ExecuteInProcessResult) -> RunFailed | RunStopped:
-    """The first step that failed and why: our own sentence, or the innermost cause of what nobody foresaw."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data and failure.user_failure_data.description:
-                return RunFailed(failure.user_failure_data.description)
-            cause = _innermost(failure.error)
-            if cause is not None and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-                return RunStopped("stopped; run it again: it goes on where it was")
-            return RunFailed(f"{event.step_key} failed: {cause.message.strip() if cause else 'see it in `ev-sessions ui`'}")
-    return RunFailed("the run failed before its first step; `ev-sessions ui` shows it")
+    """Why the run failed, or that somebody stopped it."""
+    if any(event.is_step_failure and _was_interrupted(event.step_failure_data.error) for event in result.all_events):
+        return RunStopped("stopped; run it again: it goes on where it was")
+    return RunFailed(first_cause(result.all_events))
 
 
-def _innermost(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
+def _was_interrupted(error: SerializableErrorInfo | None) -> bool:
     while error is not None and error.cause is not None:
         error = error.cause
-    return error
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
