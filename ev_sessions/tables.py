@@ -149,7 +149,8 @@ RAW_SESSIONS = Table(
 RAW_FETCHES = Table(
     "raw",
     "fetches",
-    "The ledger: one row per vehicle and window, the latest read of each, and every failure.",
+    "The ledger: one row per vehicle and window read. Of the good reads of one window the latest stays, and the first of each UTC "
+    "day; of failures, all.",
     ("electric_vehicle_id", "first_day", "last_day", "fetched_at"),
     (
         *_OWNER,
@@ -235,6 +236,19 @@ RAW_TOUCHED_DAYS = Table(
     made_from=("raw.sessions",),
 )
 
+RAW_TOUCHED_MONTHS = Table(
+    "raw",
+    "touched_months",
+    "Months of the report date whose rows or finality changed and that are not summed up again yet.",
+    ("report_month",),
+    (
+        Column("report_month", "DATE", "The first day of the month", required=True),
+        Column("touched_at", STAMP, "When deriving found the change", required=True),
+        Column("run_id", "VARCHAR", "The run that derived", required=True),
+    ),
+    made_from=("analytics.sessions", "analytics.fleet_daily"),
+)
+
 RAW_TABLES = (
     RAW_USERS,
     RAW_VEHICLES,
@@ -243,6 +257,7 @@ RAW_TABLES = (
     RAW_QUARANTINE,
     RAW_SESSION_VERSIONS,
     RAW_TOUCHED_DAYS,
+    RAW_TOUCHED_MONTHS,
 )
 
 # Sums of money, energy and hours are exact, so that they do not depend on the order of the rows.
@@ -399,13 +414,46 @@ FLEET_DAILY = Table(
             "until then every figure of the day is provisional",
             required=True,
         ),
+        Column(
+            "final_since",
+            STAMP,
+            "When the last of the first complete reads began that are late enough to be final; null: a vehicle due has none",
+        ),
+        Column(
+            "changed_after_final",
+            "BIGINT",
+            "Sessions of the day that appeared, were restated, vanished or moved after final_since; null where that is null",
+            "sessions",
+        ),
         Column("vehicles_due", "BIGINT", "Vehicles that existed on the day and so were to be read", "vehicles", required=True),
         Column("vehicles_read", "BIGINT", "Vehicles due whose newest answer covers the day", "vehicles", required=True),
         Column(
             "vehicles_failed", "BIGINT", "Vehicles due that were tried and never answered for the day", "vehicles", required=True
         ),
+        Column(
+            "vehicles_read_early",
+            "BIGINT",
+            "Vehicles due that were tried, but last before the day could be final: LOOKBACK_DAYS after its end",
+            "vehicles",
+            required=True,
+        ),
         Column("read_coverage", "DOUBLE", "vehicles_read over vehicles_due", "ratio"),
-        Column("oldest_read_at", STAMP, "The oldest of the answers that the day stands on"),
+        Column(
+            "data_through",
+            STAMP,
+            "The instant up to which the day's figures know what the API listed: the oldest of the answers they stand on; "
+            "null: there is none",
+        ),
+        Column(
+            "sessions_maturity",
+            "DOUBLE",
+            "Of a provisional day, the share of their sessions that the final days of the 8 weeks before it had when they were as "
+            "old as this one was at data_through; null: the day is final, or no such day was read at that age",
+            "ratio",
+        ),
+        Column("energy_maturity", "DOUBLE", "The same share of their energy", "ratio"),
+        Column("first_report_date", "DATE", "The earliest report date of the day's sessions; null: there are none"),
+        Column("last_report_date", "DATE", "The latest one"),
         Column(
             "sessions_listed",
             "BIGINT",
@@ -456,5 +504,37 @@ FLEET_DAILY = Table(
     ),
 )
 
-ANALYTICS_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY)
+MONTHLY_SAVINGS = Table(
+    "analytics",
+    "monthly_savings",
+    "Cost, savings and forecast per customer and month of the report date. A session may belong to another month by its session "
+    "day. Each ratio stands beside the sums that it is made of.",
+    ("report_month", "org_id", "user_id"),
+    (
+        Column("report_month", "DATE", "The first day of the month", required=True),
+        *_OWNER[:2],
+        Column(
+            "is_final",
+            "BOOLEAN",
+            "Whether every day of the month, and every session day whose sessions are in it, is final; "
+            "until then every figure of the month is provisional",
+            required=True,
+        ),
+        Column(
+            "data_through",
+            STAMP,
+            "The instant up to which the month's figures know what the API listed: the earliest data_through of those days "
+            "when the row was derived; null: no answer covers any of them",
+        ),
+        Column("vehicles", "BIGINT", "Vehicles with a session", "vehicles", required=True),
+        *_ENERGY_MEASURES[:3],
+        *_SAVINGS_MEASURES,
+        *_DERIVED,
+    ),
+    made_from=("analytics.sessions", "analytics.fleet_daily"),
+)
+
+# Those that are derived together, whole session days at a time.
+DAILY_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY)
+ANALYTICS_TABLES = (*DAILY_TABLES, MONTHLY_SAVINGS)
 ALL_TABLES = RAW_TABLES + ANALYTICS_TABLES

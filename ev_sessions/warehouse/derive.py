@@ -22,6 +22,7 @@ from ev_sessions.tables import (
     FLEET_DAILY,
     Table,
 )
+from ev_sessions.warehouse.monthly import pending_months
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
 
 _PER_VEHICLE = {
@@ -45,7 +46,8 @@ class DayFigures:
 
     Sums are None where no value is known, ratios also where their denominator is not above 0. `read_coverage` is vehicles
     read over vehicles due; `cost_coverage` and `savings_coverage` are shares of the energy; `is_final` False means that the
-    figures are provisional.
+    figures are provisional, and `sessions_maturity` and `energy_maturity` then tell how much of them is usually there at that
+    age. `data_through` is aware UTC. What further fields mean stands with analytics.fleet_daily in `ev_sessions.tables`.
     """
 
     session_day: date
@@ -64,13 +66,23 @@ class DayFigures:
     savings_coverage: float | None
     quarantined: int
     is_final: bool
+    vehicles_read_early: int
+    data_through: datetime | None
+    changed_after_final: int | None
+    sessions_maturity: float | None
+    energy_maturity: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class DeriveReport:
-    """The days that were derived, in order: those asked for, and those that a landing had touched."""
+    """What was derived, and what that leaves to be done.
+
+    `days` are in order: those asked for, and those that a landing had touched. `touched_months` are all months (their first
+    days) that wait to be summed up again, whoever touched them.
+    """
 
     days: tuple[DayFigures, ...]
+    touched_months: tuple[date, ...]
 
 
 def derive(
@@ -83,6 +95,8 @@ def derive(
     derived_at: datetime,
 ) -> DeriveReport:
     """Derive `days` and every day in raw.touched_days afresh, in one transaction, and empty raw.touched_days.
+
+    Months that this changes are marked in raw.touched_months.
 
     `derived_at` (aware) stands in every row. `lookback_days` is how long after its end (days) a day must have been read
     to be final.
@@ -105,15 +119,19 @@ def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object])
     with transaction(connection):
         run_script(connection, "models/ratio.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
+        _keep(connection, "contents_before", read_script("models/month_contents.sql"), values)
         _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql"), values)
         _replace(connection, DAILY_ENERGY, read_script("models/energy.sql", **_PER_VEHICLE), values)
         _replace(connection, DAILY_SAVINGS, read_script("models/savings.sql", **_PER_VEHICLE), values)
-        for name in ("coverage", "quarantined", "energy", "savings", "spread"):
+        _keep(connection, "finality", read_script("models/finality.sql", coverage=read_script("models/coverage.sql")), values)
+        for name in ("changes", "maturity", "quarantined", "energy", "savings", "spread"):
             _keep(connection, name, read_script(f"models/{name}.sql", **_PER_DAY), values)
         _replace(connection, FLEET_DAILY, read_script("models/fleet_daily.sql"), values)
+        _keep(connection, "contents_after", read_script("models/month_contents.sql"), values)
+        run_sql(connection, read_script("models/touched_months.sql", month_days=read_script("models/month_days.sql")), values)
         connection.execute("DELETE FROM raw.touched_days")
         rows = run_sql(connection, read_script("models/day_figures.sql")).fetchall()
-    return DeriveReport(tuple(DayFigures(*row) for row in rows))
+        return DeriveReport(tuple(DayFigures(*row) for row in rows), tuple(pending_months(connection)))
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, name: str, query: str, values: Mapping[str, object]) -> None:

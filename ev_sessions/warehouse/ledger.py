@@ -102,7 +102,8 @@ def vehicles_unread(connection: duckdb.DuckDBPyConnection, days: DayRange) -> li
     """What was due and what was read, one entry for every day of `days`."""
     _ask_about(connection, days)
     question = read_script("questions/vehicles.sql", coverage=read_script("models/coverage.sql"))
-    return [DayCoverage(*row) for row in run_sql(connection, question).fetchall()]
+    # What is final is not asked here.
+    return [DayCoverage(*row) for row in run_sql(connection, question, {"lookback_days": 0}).fetchall()]
 
 
 def count_mismatches(connection: duckdb.DuckDBPyConnection, days: DayRange) -> list[DayCount]:

@@ -11,7 +11,7 @@ import duckdb
 
 from ev_sessions.warehouse.copying import copy_into
 from ev_sessions.warehouse.schema import SCHEMA_VERSION, record_version, require_not_newer, stored_version
-from ev_sessions.warehouse.scripts import transaction
+from ev_sessions.warehouse.scripts import run_script, transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,12 @@ class Migration:
     apply: Callable[[duckdb.DuckDBPyConnection], object]
 
 
-MIGRATIONS: tuple[Migration, ...] = ()
+def _scripted(to_version: int, name: str) -> Migration:
+    """The migration that `sql/migrations/<to_version>.sql` does."""
+    return Migration(to_version, name, lambda connection: run_script(connection, f"sql/migrations/{to_version}.sql", {}))
+
+
+MIGRATIONS = (_scripted(2, "finality and maturity of days, months of savings"),)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ev_sessions.definitions import build_defs, defs
 from ev_sessions.settings import SettingsError
-from ev_sessions.tables import ANALYTICS_TABLES
+from ev_sessions.tables import DAILY_TABLES
 
 ASSETS = {"raw_users", "raw_vehicles", "raw_sessions", "sessions", "daily_energy", "daily_savings", "fleet_daily"}
 
@@ -50,7 +50,7 @@ def test_the_way_of_the_data_is_the_way_of_the_graph() -> None:
 
 def test_no_derived_asset_is_reached_by_several_ways_else_a_backfill_is_refused_at_every_other_start_of_the_page() -> None:
     specs = specs_of(build_defs({}))
-    assert {len(list(specs[table.name].deps)) for table in ANALYTICS_TABLES} == {1}
+    assert {len(list(specs[table.name].deps)) for table in DAILY_TABLES} == {1}
 
 
 def test_a_backfill_run_covers_as_many_days_as_the_setting_says() -> None:
@@ -128,7 +128,7 @@ def test_a_resource_of_the_caller_replaces_ours() -> None:
 
 def test_the_derived_tables_are_one_step() -> None:
     location = build_defs({})
-    ops = {location.resolve_assets_def(table.name).op.name for table in ANALYTICS_TABLES}
+    ops = {location.resolve_assets_def(table.name).op.name for table in DAILY_TABLES}
     assert ops == {"derived"}
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
-    ANALYTICS_TABLES,
+    DAILY_TABLES,
     DAILY_ENERGY,
     DAILY_SAVINGS,
     FLEET_DAILY,
@@ -58,7 +58,7 @@ def connection(warehouse: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnectio
 
 def state(connection: duckdb.DuckDBPyConnection) -> list[list[Row]]:
     """Everything that is derived."""
-    return [rows_of(connection, table) for table in ANALYTICS_TABLES]
+    return [rows_of(connection, table) for table in DAILY_TABLES]
 
 
 def days_of(rows: Iterable[Row]) -> list[date]:

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from ev_sessions.tables import (
-    ANALYTICS_TABLES,
+    DAILY_TABLES,
     DAILY_ENERGY,
     DAILY_SAVINGS,
     FLEET_DAILY,
@@ -287,7 +287,7 @@ def test_a_day_without_sessions_has_a_row_with_counts_of_zero_and_no_sums(connec
     assert (row["sessions_by_outcome"], row["is_final"], row["read_coverage"]) == ({}, False, 0.0)
     optional = {column.name for column in FLEET_DAILY.columns if not column.required} - {"read_coverage"}
     assert {row[name] for name in optional} == {None}
-    assert all(rows_of(connection, table) == [] for table in ANALYTICS_TABLES[:3])
+    assert all(rows_of(connection, table) == [] for table in DAILY_TABLES[:3])
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_listed_coverage_compares_what_was_accepted_with_the_apis_own_count(conn
     derive_days(connection)
     row = one_row(connection, FLEET_DAILY)
     assert (row["sessions_listed"], row["sessions_accepted"], row["listed_coverage"]) == (10, 9, 0.9)
-    assert row["oldest_read_at"] == LATER
+    assert row["data_through"] == LATER
 
 
 def test_a_quarantined_record_counts_on_exactly_one_day(connection: duckdb.DuckDBPyConnection) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import ev_sessions
 from ev_sessions.days import DayRangeError
-from ev_sessions.tables import ANALYTICS_SESSIONS, ANALYTICS_TABLES, RAW_SESSIONS, Column, Table
+from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_TABLES, RAW_SESSIONS, Column, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseLocked, DatabaseMissing
 from ev_sessions.warehouse.reading import NotAQuery
@@ -61,7 +61,7 @@ def dtype_of(column: Column) -> str:
 
 
 @pytest.mark.parametrize(("first", "last"), [(FIRST, LAST), (date(2020, 1, 1), date(2020, 1, 1))])
-@pytest.mark.parametrize("table", ANALYTICS_TABLES, ids=[table.name for table in ANALYTICS_TABLES])
+@pytest.mark.parametrize("table", DAILY_TABLES, ids=[table.name for table in DAILY_TABLES])
 def test_every_column_has_its_dtype_also_where_values_or_all_rows_are_missing(
     path: Path, table: Table, first: date, last: date
 ) -> None:

@@ -39,7 +39,7 @@ def content(pipeline: Pipeline) -> list[Sequence[Any]]:
         row
         for table in DERIVED
         for row in pipeline.rows(
-            f"SELECT COLUMNS(name -> name NOT IN ('fetched_at', 'oldest_read_at', 'run_id', 'derived_at', 'derived_by_run_id'))"
+            f"SELECT COLUMNS(name -> name NOT IN ('fetched_at', 'data_through', 'run_id', 'derived_at', 'derived_by_run_id'))"
             f" FROM analytics.{table} ORDER BY ALL"
         )
     ]

@@ -1,5 +1,6 @@
 -- How far the reads in the ledger cover each day asked for: the table asked_days(session_day).
--- The newest answer of a vehicle that covers a day counts; a failure after it undoes nothing.
+-- The newest answer of a vehicle that covers a day counts; a failure after it undoes nothing. A read that began $lookback_days
+-- or more after the day's end is late enough to be final.
 WITH due AS (
     SELECT session_day, electric_vehicle_id
     FROM asked_days
@@ -17,6 +18,8 @@ reads AS (
         reported_total - outside_rows AS listed,
         accepted_rows AS accepted,
         outcome IN ('complete', 'count_mismatch', 'gone') AS answered,
+        (session_day + 1)::TIMESTAMPTZ + to_days($lookback_days) AS late_from,
+        outcome IN ('complete', 'gone') AND fetched_at >= late_from AS conclusive,
     FROM raw.fetches
     JOIN asked_days ON session_day BETWEEN first_day AND last_day
     -- The same bounds once more as plain numbers, so that old parts of the ledger are not even looked at.
@@ -30,6 +33,8 @@ answers AS (
         max(fetched_at) FILTER (answered) AS answered_at,
         arg_max({outcome: outcome, listed: listed, accepted: accepted}, fetched_at) FILTER (answered) AS answer,
         arg_max(outcome, fetched_at) AS last_outcome,
+        max(fetched_at) < any_value(late_from) AS read_early,
+        min(fetched_at) FILTER (conclusive) AS concluded_at,
     FROM reads
     GROUP BY session_day, electric_vehicle_id
 )
@@ -41,7 +46,9 @@ SELECT
     count(*) FILTER (last_outcome = 'held') AS vehicles_held,
     count(*) FILTER (answer.outcome = 'count_mismatch') AS vehicles_mismatched,
     count(*) FILTER (answer.outcome IN ('complete', 'gone')) AS vehicles_complete,
-    min(answered_at) AS oldest_read_at,
+    count(*) FILTER (read_early) AS vehicles_read_early,
+    min(answered_at) AS data_through,
+    CASE WHEN count(concluded_at) = count(due.electric_vehicle_id) THEN max(concluded_at) END AS final_since,
     sum(answer.listed)::BIGINT AS sessions_listed,
     (sum(answer.accepted) FILTER (answer.listed IS NOT NULL))::BIGINT AS sessions_accepted,
 FROM asked_days

@@ -16,6 +16,11 @@ SELECT
     savings_coverage,
     quarantined,
     is_final,
+    vehicles_read_early,
+    data_through,
+    changed_after_final,
+    sessions_maturity,
+    energy_maturity,
 FROM analytics.fleet_daily AS fleet
 SEMI JOIN asked_days USING (session_day)
 ORDER BY session_day

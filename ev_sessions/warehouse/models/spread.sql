@@ -5,6 +5,8 @@ WITH counts AS (
         {grain},
         count(DISTINCT electric_vehicle_id) AS active_vehicles,
         count(DISTINCT user_id) AS active_users,
+        min(report_date) AS first_report_date,
+        max(report_date) AS last_report_date,
         avg(energy_charged_kwh) AS mean_energy_kwh,
         quantile_cont(energy_charged_kwh::DOUBLE, [0.5, 0.95]) AS energy_quantiles,
         sum(plug_in_hours) / count(plug_in_hours) AS mean_plug_in_hours,
