@@ -92,7 +92,8 @@ def _cause_of_step(event: dg.DagsterEvent) -> str:
 
 def _cause_of_run(event: dg.DagsterEvent) -> str:
     """Of a run that failed outside its steps: while its resources were made, or because its process was killed."""
-    error = event.job_failure_data.error
+    # A run that somebody else reports as failed, since it was killed, has no data of its own.
+    error = event.job_failure_data and event.job_failure_data.error
     if error is None:
         return event.message or "the run failed; its log tells more"
     return _foreseen(error) or f"the run failed with {_class_of(error)}; its log tells more"
