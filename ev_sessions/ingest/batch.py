@@ -11,7 +11,8 @@ from uuid import UUID
 
 from msgspec.structs import asdict
 
-from ev_sessions.ingest.placement import Place, place, session_day
+from ev_sessions.days import DayRange
+from ev_sessions.ingest.placement import Place, place, rejected_days, session_day
 from ev_sessions.ingest.plan import VehicleWindow
 from ev_sessions.partner_api import Rejected, SessionAnswer, SessionRecord
 from ev_sessions.settings import SessionDay
@@ -61,12 +62,12 @@ class Batch:
         reads, sessions, rejected = _Rows(READS.names), _Rows(SESSIONS.names), _Rows(REJECTED.names)
         for read in self.reads:
             owner, placed = self._owner(read), _place_all(read, self.session_day)
-            reads.append(owner | _window(read) | _told(read) | placed.counts())
+            reads.append(owner | _window(read.window.days) | _told(read) | placed.counts())
             for session, day in placed.kept:
                 own = {"id": str(session.id), "session_day": day, "fetched_at": read.fetched_at}
                 sessions.append({**asdict(session), **owner, **own})
             for refused in placed.refused:
-                rejected.append(owner | _window(read) | refused | {"fetched_at": read.fetched_at})
+                rejected.append(owner | refused | {"fetched_at": read.fetched_at})
         stage.write(reads=reads.columns, sessions=sessions.columns, rejected=rejected.columns)
 
     def _owner(self, read: VehicleRead) -> Row:
@@ -93,17 +94,18 @@ def _place_all(read: VehicleRead, rule: SessionDay) -> _Placed:
     placed = _Placed()
     if read.answer is None:
         return placed
-    placed.refused = [
-        _refused(_record_key(record), f"well_formed: {record.reason}", record.raw) for record in read.answer.rejected
-    ]
+    asked = read.window.days
+    for record in read.answer.rejected:
+        days = rejected_days(record.raw, asked, rule)
+        placed.refused.append(_refused(_record_key(record), f"well_formed: {record.reason}", record.raw, days))
     for session in read.answer.sessions:
         day = session_day(session, rule)
-        match place(session, read.window.days, rule):
+        match place(session, asked, rule):
             case Place.WITHIN:
                 placed.kept.append((session, day))
             case Place.OUTSIDE:
-                reason = f"within_window: its {rule} falls on {day}, but {read.window.days} was asked for"
-                placed.refused.append(_refused(str(session.id), reason, session.to_json()))
+                reason = f"within_window: its {rule} falls on {day}, but {asked} was asked for"
+                placed.refused.append(_refused(str(session.id), reason, session.to_json(), asked))
             case Place.LEFT_TO_ITS_OWN_DAY:
                 placed.left += 1
     return placed
@@ -120,8 +122,8 @@ class _Rows:
             column.append(row[name])
 
 
-def _window(read: VehicleRead) -> Row:
-    return {"first_day": read.window.days.first, "last_day": read.window.days.last}
+def _window(days: DayRange) -> Row:
+    return {"first_day": days.first, "last_day": days.last}
 
 
 def _told(read: VehicleRead) -> Row:
@@ -138,8 +140,8 @@ def _told(read: VehicleRead) -> Row:
     }
 
 
-def _refused(record_key: str, reason: str, payload: str) -> Row:
-    return {"record_key": record_key, "reasons": [reason], "payload": payload}
+def _refused(record_key: str, reason: str, payload: str, days: DayRange) -> Row:
+    return {"record_key": record_key, "reasons": [reason], "payload": payload} | _window(days)
 
 
 def _record_key(record: Rejected) -> str:

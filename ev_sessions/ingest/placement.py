@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from enum import Enum, auto
-from typing import Protocol
+from typing import Annotated, Protocol
+
+import msgspec
 
 from ev_sessions.days import DayRange
 from ev_sessions.settings import SessionDay
@@ -24,6 +26,17 @@ class Stamps(Protocol):
     @property
     def inferred_session_end(self) -> datetime | None:
         """The end that the platform infers."""
+
+
+Stamp = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _ReadableStamps(msgspec.Struct):
+    """The stamps alone, of a record whose other fields may be anything."""
+
+    plug_in_time: Stamp
+    unplug_time: Stamp | None = None
+    inferred_session_end: Stamp | None = None
 
 
 class Place(Enum):
@@ -57,6 +70,18 @@ def place(session: Stamps, asked: DayRange, rule: SessionDay) -> Place:
     if rule is SessionDay.OVERLAP and day < asked.first and _end_day(session) >= asked.first:
         return Place.LEFT_TO_ITS_OWN_DAY
     return Place.OUTSIDE
+
+
+def rejected_days(text: str, asked: DayRange, rule: SessionDay) -> DayRange:
+    """The days under one of which the API lists the record `text` that cannot be typed: its own, where its stamps can be read.
+
+    Otherwise it may be any of those `asked` for. A later answer to these days that does not bring it says that it is gone.
+    """
+    try:
+        day = session_day(msgspec.json.decode(text, type=_ReadableStamps), rule)
+    except (ValueError, OverflowError):
+        return asked
+    return DayRange(day, day) if day in asked else asked
 
 
 def _end_day(session: Stamps) -> date:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from ev_sessions.days import DayRange
-from ev_sessions.sandbox import Quirks
+from ev_sessions.sandbox import Breakage, Quirks, broken_body
 from ev_sessions.settings import SessionDay
 from ev_sessions_tests.pipeline import (
     LAST_DAY,
@@ -249,3 +250,14 @@ def test_a_window_of_sixty_days_asks_as_often_as_one_of_a_day(tmp_path: Path) ->
         assert one_day["sessions"] == 3
         assert len(told_by_day(result, "fleet_daily")) == 60
         assert landed_ids(pipeline) == true_ids(pipeline, LONG_AFTER, trailing(60))
+
+
+def test_a_record_without_an_id_leaves_the_quarantine_although_the_days_read_have_moved_on(pipeline: Pipeline) -> None:
+    vehicle = pipeline.sandbox.truth.vehicle_ids()[0]
+    plug_in = int(datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, 18, tzinfo=UTC).timestamp())
+    pipeline.sandbox.quirks[vehicle] = Quirks(extra=(broken_body(UUID(int=1), plug_in, Breakage.MISSING_ID),))
+    pipeline.refresh(trailing(3))
+    assert pipeline.rows("SELECT first_day, last_day FROM raw.quarantine") == [(LAST_DAY, LAST_DAY)]
+    pipeline.sandbox.quirks.clear()
+    pipeline.refresh(trailing(2))
+    assert pipeline.rows("SELECT count(*) FROM raw.quarantine") == [(0,)]
