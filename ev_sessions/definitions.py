@@ -13,6 +13,7 @@ from ev_sessions.assets.derived import derived_assets
 from ev_sessions.assets.fleet import fleet_assets
 from ev_sessions.assets.graph import Graph
 from ev_sessions.assets.raw_sessions import ProgressReport, raw_sessions_asset
+from ev_sessions.automation.dead_runs import dead_runs_sensor
 from ev_sessions.automation.refresh import daily_refresh_schedule
 from ev_sessions.checks.sessions import session_checks
 from ev_sessions.resources import Clock, PartnerApiResource, StageResource, WarehouseResource
@@ -45,6 +46,7 @@ def build_defs(
         assets=assets,
         asset_checks=[session_checks(graph, lookback_days=settings.lookback_days)],
         schedules=[daily_refresh_schedule(graph, assets, lookback_days=settings.lookback_days)],
+        sensors=[dead_runs_sensor(graph)],
         resources={
             "partner_api": PartnerApiResource.from_settings(settings, environ),
             "session_stage": StageResource.from_settings(settings),

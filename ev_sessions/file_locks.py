@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock on the file at `path`, which is made where it is missing.
+def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[None]:
+    """Hold the lock on the file at `path`, which is made where it is missing; a `shared` one with others that share it.
 
     Raises:
         BlockingIOError: somebody else holds it, and `wait` is false.
@@ -19,7 +19,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """
     lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(lock, kind if wait else kind | fcntl.LOCK_NB)
         yield
     finally:
         os.close(lock)

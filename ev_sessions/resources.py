@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +19,10 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field, PrivateAttr
 
 from ev_sessions.days import DayRange
+from ev_sessions.file_locks import is_held, locked
 from ev_sessions.partner_api import BearerToken, ClientCredentials, ConfigError, Pace, PartnerApi, PartnerApiConfig
 from ev_sessions.price_zones import time_zones
+from ev_sessions.run_locks import alive
 from ev_sessions.settings import FILE_SUFFIX, ReportDate, SessionDay, Settings, SettingsError, read_secret_file, variable
 from ev_sessions.stage.parts import WindowStage, open_window
 from ev_sessions.warehouse.connection import Database
@@ -61,6 +63,7 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
     max_attempts: int = Field(6, description="Attempts at one request")
     retry_budget: int = Field(1000, description="Retries in one run, on top of one for every ten requests")
     allow_plain_http: bool = Field(default=False, description="Allow http:// to another machine")
+    turn_file: str = Field(description="File that is locked by the one run that asks")
 
     _pace: Pace | None = PrivateAttr(None)
 
@@ -79,6 +82,7 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
             max_attempts=settings.max_attempts,
             retry_budget=settings.retry_budget,
             allow_plain_http=settings.allow_plain_http,
+            turn_file=str(settings.state_dir / "asking.lock"),
             **_secret("client_id", environ),
             **_secret("client_secret", environ),
             **_secret("access_token", environ),
@@ -109,6 +113,26 @@ class PartnerApiResource(dg.ConfigurableResource[PartnerApi]):
         """
         self._pace = self._pace or Pace(self.max_requests_per_second)
         return PartnerApi(self.client_config(), self._pace)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The turn to ask, which one run at a time has: the pace holds for one client, and this makes it hold for all.
+
+        Dagster's pool keeps the daemon's runs in order. This holds over all processes with one STATE_DIR, the command line's too.
+
+        Raises:
+            SettingsError: the state folder cannot be written.
+        """
+        file = Path(self.turn_file)
+        with ExitStack() as held:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                if is_held(file):
+                    dg.get_dagster_logger().info("Another run asks the API; this one waits for its turn.")
+                held.enter_context(locked(file))
+            except OSError as error:
+                raise SettingsError(f"{variable('state_dir')}: cannot write {file}: {error.strerror}; mend its rights") from None
+            yield
 
     def client_config(self) -> PartnerApiConfig:
         """What the client is told.
@@ -175,7 +199,8 @@ class WarehouseResource(DuckDBResource):
     """The DuckDB file and the rules by which it is written.
 
     Unlike the stock resource it closes its connection whatever happens inside, opens readers read-only, waits for the lock
-    with jitter, and creates or migrates the schema before the first write.
+    with jitter, and creates or migrates the schema before the first write. Every step takes it, so it also holds the lock that
+    tells a living run from a killed one (`ev_sessions.run_locks`).
     """
 
     lock_timeout_seconds: float = Field(120.0, description="How long to wait for another process's lock (s)")
@@ -197,6 +222,15 @@ class WarehouseResource(DuckDBResource):
             replaced_time_zones=settings.time_zones,
             hold_share=settings.hold_share,
         )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[WarehouseResource]:
+        """This resource, with the lock of the run held as long as the run lasts; sensors, which have no run, hold none."""
+        if context.run is None or context.instance is None:
+            yield self
+            return
+        with alive(Path(context.instance.root_directory), context.run.run_id):
+            yield self
 
     @property
     def zones(self) -> dict[str, str]:

@@ -79,7 +79,8 @@ def _ask(api: PartnerApiResource, question: Callable[[PartnerApi], Awaitable[Sna
         async with api.client() as client:
             return await question(client), client.counts
 
-    return run_interruptibly(ask())
+    with api.turn():
+        return run_interruptibly(ask())
 
 
 def _told(snapshot: Snapshot, change: FleetChange) -> dict[str, Any]:

@@ -122,7 +122,8 @@ def _fetch(
             job = Fetch(client, stage, api.organisation(), api.session_day, clock.now, report)
             return await job.run(windows, concurrency=api.max_concurrency)
 
-    return run_interruptibly(fetch())
+    with api.turn():
+        return run_interruptibly(fetch())
 
 
 def _land(warehouse: WarehouseResource, stage: WindowStage, run_id: str, landed_at: datetime) -> LandingReport:

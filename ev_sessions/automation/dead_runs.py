@@ -1,49 +1,55 @@
-"""Runs of this command line whose process was killed: told by a file lock that dies with the process, failed, and freed.
+"""Runs whose process was killed: told by their lock (`ev_sessions.run_locks`), failed, and freed of what they hold.
 
-Dagster's run monitoring does not watch runs that execute in the process that started them; one that was killed would stay
-"started" and hold its place in the pools, and the next run would wait for it for ever.
+Dagster notices a killed worker only while the code server that started it lives. After a crash of everything, and with runs of
+the command line, a run would stay "started", and those behind it would wait for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 
-from ev_sessions.file_locks import is_held, locked
+from ev_sessions.assets.graph import Graph
+from ev_sessions.run_locks import killed_runs
 
-ALIVE_TAG = "ev_sessions/alive"
-
-_UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-
-
-@contextmanager
-def alive(home: Path) -> Iterator[dict[str, str]]:
-    """Hold a lock for as long as this process works, and give the tags that tie its runs to it."""
-    token = uuid4().hex
-    lock_file = _lock_file(home, token)
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with locked(lock_file):
-        try:
-            # No daemon can repeat what ran in this process.
-            yield {ALIVE_TAG: token, "dagster/max_retries": "0"}
-        finally:
-            lock_file.unlink(missing_ok=True)
+_TICK_SECONDS = 30
 
 
-def reap(instance: dg.DagsterInstance, home: Path) -> list[str]:
-    """Fail the runs whose process is gone, free what they hold in the pools, and give their ids."""
-    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
-    dead = [run for run in unfinished if ALIVE_TAG in run.tags and not is_held(_lock_file(home, run.tags[ALIVE_TAG]))]
-    for run in dead:
+def reap(instance: dg.DagsterInstance) -> list[str]:
+    """End the runs that were killed, free what they hold in the pools, and give their ids.
+
+    Dagster's run retries then repeat those that may be repeated.
+    """
+    with killed_runs(Path(instance.root_directory)) as killed:
+        unfinished = [run for run_id in killed if (run := instance.get_run_by_id(run_id)) and not run.is_finished]
+        for run in unfinished:
+            _end(instance, run)
+        for run_id in killed:
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    return [run.run_id for run in unfinished]
+
+
+def dead_runs_sensor(graph: Graph) -> dg.SensorDefinition:
+    """The sensor `dead_runs`, which runs from the start: it only ends what has ended already."""
+
+    @dg.sensor(
+        name=graph.name("dead_runs"),
+        minimum_interval_seconds=_TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends the runs whose process was killed, so that they are retried and no other run waits for them.",
+    )
+    def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        killed = reap(context.instance)
+        if not killed:
+            return dg.SkipReason("Every unfinished run has a living process.")
+        return dg.SkipReason(f"Ended {len(killed)} of the runs, whose process was killed; they are retried where they may be.")
+
+    return dead_runs
+
+
+def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    if run.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, "The process that ran it was killed while it was being cancelled.")
+    else:
         instance.report_run_failed(run, "The process that ran it was killed. Run it again: it goes on where it was.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        _lock_file(home, run.tags[ALIVE_TAG]).unlink(missing_ok=True)
-    return [run.run_id for run in dead]
-
-
-def _lock_file(home: Path, token: str) -> Path:
-    return home / "alive" / f"{token}.lock"

@@ -13,7 +13,7 @@ from dagster_shared.check import CheckError
 from sqlalchemy.exc import DBAPIError
 from yaml import YAMLError
 
-from ev_sessions.automation.dead_runs import alive, reap
+from ev_sessions.automation.dead_runs import reap
 from ev_sessions.cli.history import unhurried_commits
 from ev_sessions.errors import PermanentError
 from ev_sessions.file_locks import locked
@@ -41,8 +41,8 @@ def prepare_home(home: Path) -> Path:
 
 
 @contextmanager
-def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
-    """The instance under `home`, rid of runs whose process was killed, and the tags for runs of this process.
+def recorded_runs(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance under `home`, rid of runs whose process was killed.
 
     Raises:
         HomeUnusable: the folder cannot be made, or the history cannot be written, at the start or later.
@@ -50,9 +50,9 @@ def recorded_runs(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, st
     folder = prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(folder)
     try:
-        with unhurried_commits(), _opened(folder) as instance, alive(folder) as tags:
-            reap(instance, folder)
-            yield instance, tags
+        with unhurried_commits(), _opened(folder) as instance:
+            reap(instance)
+            yield instance
     except DBAPIError as error:
         raise HomeUnusable(
             f"cannot use Dagster's history in {folder}: {error.orig}; free some space, mend the rights, "

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from ev_sessions.assets.failures import first_cause
+from ev_sessions.assets.failures import NEVER_AGAIN, first_cause
 from ev_sessions.assets.graph import asset_name
 from ev_sessions.assets.raw_sessions import ProgressReport, RawSessionsConfig
 from ev_sessions.automation.refresh import range_tags
@@ -79,13 +79,14 @@ def refresh(
     config = RawSessionsConfig(vehicles_from=None if vehicles_from is None else str(vehicles_from))
     outcome = Outcome(days)
     began = time.monotonic()
-    with recorded_runs(settings.dagster_home) as (instance, own_tags):
+    with recorded_runs(settings.dagster_home) as instance:
         for number, batch in enumerate(days.split(settings.max_partitions_per_run)):
             result = job.execute_in_process(
                 instance=instance,
                 # The fleet that the first batch has found serves all of them.
                 asset_selection=_DAILY if number else None,
-                tags=range_tags(batch) | own_tags,
+                # Nobody repeats behind a person's back what ran in this process.
+                tags=range_tags(batch) | NEVER_AGAIN,
                 run_config={"ops": {"raw_sessions": {"config": config.model_dump()}}, "loggers": _QUIET},
                 raise_on_error=False,
             )

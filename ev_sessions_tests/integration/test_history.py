@@ -29,7 +29,7 @@ def test_commits_do_not_wait_for_the_disk_inside_and_do_again_outside(tmp_path: 
 
 def test_the_log_is_not_emptied_after_every_event_but_at_the_end(tmp_path: Path) -> None:
     log = tmp_path / "dagster" / "history" / "runs" / "index.db-wal"
-    with recorded_runs(tmp_path / "dagster") as (instance, _):
+    with recorded_runs(tmp_path / "dagster") as instance:
         for number in range(3):
             instance.report_runless_asset_event(dg.AssetMaterialization("raw_sessions", partition=f"2026-03-0{number + 1}"))
             assert log.exists()
@@ -37,7 +37,7 @@ def test_the_log_is_not_emptied_after_every_event_but_at_the_end(tmp_path: Path)
 
 
 def test_what_was_recorded_is_there_for_the_next_process(tmp_path: Path) -> None:
-    with recorded_runs(tmp_path / "dagster") as (instance, _):
+    with recorded_runs(tmp_path / "dagster") as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization("raw_sessions", partition="2026-03-01"))
     with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
         assert instance.get_materialized_partitions(dg.AssetKey("raw_sessions")) == {"2026-03-01"}
