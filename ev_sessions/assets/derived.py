@@ -7,12 +7,13 @@ import dagster as dg
 
 from ev_sessions.assets.failures import failures_told
 from ev_sessions.assets.graph import DATABASE_POOL, Graph, figures, partition_days, shape_metadata, tell_run
+from ev_sessions.assets.monthly import report_touched_months
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
-    DAILY_TABLES,
     DAILY_ENERGY,
     DAILY_SAVINGS,
+    DAILY_TABLES,
     FLEET_DAILY,
     RAW_SESSIONS,
     Table,
@@ -45,6 +46,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
                 derived_at=clock.now(),
             )
         tell_run(context, graph.key(FLEET_DAILY), {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)})
+        report_touched_months(context, graph, report.touched_months)
         asked = [day for day in report.days if day.session_day in days]
         for table in DAILY_TABLES:
             for day in asked:
@@ -69,12 +71,13 @@ def _shown(table: Table, day: DayFigures) -> dict[str, object]:
     }
     energy = ("sessions", "energy_kwh")
     savings = ("cost_eur", "savings_eur", "savings_rate", "cost_coverage", "savings_coverage")
-    coverage = ("vehicles_due", "vehicles_read", "vehicles_failed", "quarantined", "is_final")
+    coverage = ("vehicles_due", "vehicles_read", "vehicles_failed", "vehicles_read_early", "quarantined", "data_through")
+    finality = ("is_final", "final_since", "changed_after_final", "sessions_maturity", "energy_maturity")
     told = {
         ANALYTICS_SESSIONS: (*energy, "quarantined"),
         DAILY_ENERGY: energy,
         DAILY_SAVINGS: savings,
-        FLEET_DAILY: (*energy, *savings, *coverage),
+        FLEET_DAILY: (*energy, *savings, *coverage, *finality),
     }
     return {"dagster/partition_row_count": rows[table]} | {name: getattr(day, name) for name in told[table]}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +25,7 @@ class Graph:
 
     key_prefix: tuple[str, ...]
     partitions: dg.DailyPartitionsDefinition
-    backfill_policy: dg.BackfillPolicy
+    days_per_run: int
 
     @classmethod
     def daily(cls, *, first_day: date, days_per_run: int, key_prefix: tuple[str, ...] = ()) -> Graph:
@@ -33,13 +33,23 @@ class Graph:
         return cls(
             key_prefix,
             dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC"),
-            dg.BackfillPolicy.multi_run(max_partitions_per_run=days_per_run),
+            days_per_run,
         )
+
+    @property
+    def backfill_policy(self) -> dg.BackfillPolicy:
+        """How Dagster cuts a backfill into runs."""
+        return dg.BackfillPolicy.multi_run(max_partitions_per_run=self.days_per_run)
 
     @property
     def first_day(self) -> date:
         """The first day that has a partition."""
         return self.partitions.start.date()
+
+    @property
+    def months(self) -> dg.MonthlyPartitionsDefinition:
+        """Months, named by their first days, from the first day's to the present one."""
+        return dg.MonthlyPartitionsDefinition(self.first_day.replace(day=1).isoformat(), timezone="UTC", end_offset=1)
 
     def key(self, table: Table) -> dg.AssetKey:
         """The asset key of `table`: its name, `raw_` before it where it is what the API said."""
@@ -89,7 +99,7 @@ def partition_days(context: dg.AssetExecutionContext) -> DayRange:
 
 
 def figures(values: Mapping[str, object]) -> dict[str, Any]:
-    """`values` as metadata: decimals as floats rounded to six places, nulls left out."""
+    """`values` as metadata: decimals as floats rounded to six places, instants as Dagster shows them, nulls left out."""
     return {name: _figure(value) for name, value in values.items() if value is not None}
 
 
@@ -110,6 +120,8 @@ def tell_run(context: dg.AssetExecutionContext, key: dg.AssetKey, values: Mappin
 
 
 def _figure(value: object) -> object:
+    if isinstance(value, datetime):
+        return dg.MetadataValue.timestamp(value)
     return round(float(value), 6) if isinstance(value, Decimal | float) else value
 
 

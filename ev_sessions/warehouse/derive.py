@@ -47,7 +47,7 @@ class DayFigures:
     Sums are None where no value is known, ratios also where their denominator is not above 0. `read_coverage` is vehicles
     read over vehicles due; `cost_coverage` and `savings_coverage` are shares of the energy; `is_final` False means that the
     figures are provisional, and `sessions_maturity` and `energy_maturity` then tell how much of them is usually there at that
-    age. `data_through` is aware UTC. What further fields mean stands with analytics.fleet_daily in `ev_sessions.tables`.
+    age. Instants are aware UTC. What further fields mean stands with analytics.fleet_daily in `ev_sessions.tables`.
     """
 
     session_day: date
@@ -68,6 +68,7 @@ class DayFigures:
     is_final: bool
     vehicles_read_early: int
     data_through: datetime | None
+    final_since: datetime | None
     changed_after_final: int | None
     sessions_maturity: float | None
     energy_maturity: float | None

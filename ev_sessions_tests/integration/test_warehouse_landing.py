@@ -343,18 +343,21 @@ def test_of_two_reads_of_one_window_in_one_landing_the_newest_counts(
     assert _standing(connection) == [2, 3]
 
 
-def test_the_ledger_keeps_the_latest_read_of_a_window_and_every_failure(
+def test_the_ledger_keeps_of_a_window_the_latest_read_the_first_of_each_day_and_every_failure(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
-    for later, outcome in enumerate(["complete", "failed", "failed", "count_mismatch", "complete"]):
+    outcomes = {0: "complete", 1: "failed", 2: "failed", 3: "complete", 30: "complete", 31: "complete", 32: "complete"}
+    for later, outcome in outcomes.items():
         land_answers(_week(later=later, outcome=outcome))
-    land_answers(_week(later=9, first=SUNDAY))
+    land_answers(_week(later=33, first=SUNDAY))
     ledger = _rows(connection, "SELECT outcome, first_day, fetched_at FROM raw.fetches ORDER BY fetched_at")
     assert ledger == [
+        ("complete", MONDAY, READ_AT),
         ("failed", MONDAY, READ_AT + HOUR),
         ("failed", MONDAY, READ_AT + 2 * HOUR),
-        ("complete", MONDAY, READ_AT + 4 * HOUR),
-        ("complete", SUNDAY, READ_AT + 9 * HOUR),
+        ("complete", MONDAY, READ_AT + 30 * HOUR),
+        ("complete", MONDAY, READ_AT + 32 * HOUR),
+        ("complete", SUNDAY, READ_AT + 33 * HOUR),
     ]
 
 

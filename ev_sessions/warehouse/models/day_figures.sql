@@ -18,6 +18,7 @@ SELECT
     is_final,
     vehicles_read_early,
     data_through,
+    final_since,
     changed_after_final,
     sessions_maturity,
     energy_maturity,

@@ -17,22 +17,23 @@ LEFT JOIN held_reads AS held
     AND held.last_day = new.last_day
     AND held.fetched_at = new.fetched_at;
 
--- Of the good reads of one window the latest says all; of the answers that a vehicle is gone, too. Failures stay.
+-- Of the good reads of one window the latest says all; of the answers that a vehicle is gone, too. The first of each UTC day stays
+-- as well: since when a day is final is told by the first read on or after a certain day. Failures stay.
 DELETE FROM raw.fetches AS read
 USING (
-    SELECT
-        electric_vehicle_id, first_day, last_day, outcome = 'gone' AS gone, max(fetched_at) AS latest
+    SELECT electric_vehicle_id, first_day, last_day, fetched_at
     FROM raw.fetches
     SEMI JOIN staged_reads USING (electric_vehicle_id, first_day, last_day)
     WHERE outcome IN ('complete', 'count_mismatch', 'gone')
-    GROUP BY ALL
-) AS kept
-WHERE read.electric_vehicle_id = kept.electric_vehicle_id
-    AND read.first_day = kept.first_day
-    AND read.last_day = kept.last_day
-    AND read.fetched_at < kept.latest
-    AND read.outcome IN ('complete', 'count_mismatch', 'gone')
-    AND (read.outcome = 'gone') = kept.gone;
+    QUALIFY fetched_at < max(fetched_at) OVER (PARTITION BY electric_vehicle_id, first_day, last_day, outcome = 'gone')
+        AND fetched_at > min(fetched_at) OVER (
+            PARTITION BY electric_vehicle_id, first_day, last_day, outcome, fetched_at::DATE
+        )
+) AS passed
+WHERE read.electric_vehicle_id = passed.electric_vehicle_id
+    AND read.first_day = passed.first_day
+    AND read.last_day = passed.last_day
+    AND read.fetched_at = passed.fetched_at;
 
 CREATE OR REPLACE TEMP TABLE touched AS
 SELECT session_day FROM ended
