@@ -25,7 +25,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: `schema.name`, what a row is, the columns that identify it, and the tables that it is made from."""
+    """A table: `schema.name`, what a row is, the columns that identify it, and the tables that it is made from.
+
+    `cut_by` is the day by whose month readers get the rows in files of their own; None: the table is small, and one file.
+    """
 
     schema: str
     name: str
@@ -33,6 +36,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     made_from: tuple[str, ...] = ()
+    cut_by: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -144,6 +148,7 @@ RAW_SESSIONS = Table(
     ("electric_vehicle_id", "id"),
     (*_OWNER, *SESSION_FIELDS, *_SESSION_BOOKKEEPING),
     made_from=("raw.vehicles",),
+    cut_by="session_day",
 )
 
 RAW_FETCHES = Table(
@@ -182,6 +187,7 @@ RAW_FETCHES = Table(
         Column("run_id", "VARCHAR", "The run that landed it", required=True),
     ),
     made_from=("raw.vehicles",),
+    cut_by="last_day",
 )
 
 RAW_QUARANTINE = Table(
@@ -194,8 +200,18 @@ RAW_QUARANTINE = Table(
         Column("record_key", "VARCHAR", "The record's id, or the MD5 of its payload where it has none", required=True),
         Column("reasons", "VARCHAR[]", "Why it cannot be used; each begins with the name of the rule", required=True),
         Column("payload", "VARCHAR", "The record as the API sent it", required=True),
-        Column("first_day", "DATE", "First UTC day of the window that it came from", required=True),
-        Column("last_day", "DATE", "Last UTC day of the window that it came from", required=True),
+        Column(
+            "first_day",
+            "DATE",
+            "First UTC day under which the API may list it: its own, or else of its window",
+            required=True,
+        ),
+        Column(
+            "last_day",
+            "DATE",
+            "Last UTC day under which the API may list it: its own, or else of its window",
+            required=True,
+        ),
         Column("first_seen_at", STAMP, "When it was first read", required=True),
         Column("fetched_at", STAMP, "When it was last read", required=True),
         Column("run_id", "VARCHAR", "The run that landed the newest read", required=True),
@@ -221,6 +237,7 @@ RAW_SESSION_VERSIONS = Table(
         ),
     ),
     made_from=("raw.sessions",),
+    cut_by="session_day",
 )
 
 RAW_TOUCHED_DAYS = Table(
@@ -314,6 +331,7 @@ ANALYTICS_SESSIONS = Table(
         *_DERIVED,
     ),
     made_from=("raw.sessions", "raw.quarantine"),
+    cut_by="session_day",
 )
 
 _ENERGY_MEASURES = (
@@ -388,6 +406,7 @@ DAILY_ENERGY = Table(
     tuple(column.name for column in _GRAIN),
     (*_GRAIN, *_ENERGY_MEASURES, *_DERIVED),
     made_from=("analytics.sessions",),
+    cut_by="session_day",
 )
 
 DAILY_SAVINGS = Table(
@@ -398,6 +417,7 @@ DAILY_SAVINGS = Table(
     tuple(column.name for column in _GRAIN),
     (*_GRAIN, *_ENERGY_MEASURES[:3], *_SAVINGS_MEASURES, *_DERIVED),
     made_from=("analytics.sessions",),
+    cut_by="session_day",
 )
 
 FLEET_DAILY = Table(
@@ -502,6 +522,7 @@ FLEET_DAILY = Table(
         "raw.vehicles",
         "raw.quarantine",
     ),
+    cut_by="session_day",
 )
 
 MONTHLY_SAVINGS = Table(
@@ -532,9 +553,13 @@ MONTHLY_SAVINGS = Table(
         *_DERIVED,
     ),
     made_from=("analytics.sessions", "analytics.fleet_daily"),
+    cut_by="report_month",
 )
 
 # Those that are derived together, whole session days at a time.
 DAILY_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY)
 ANALYTICS_TABLES = (*DAILY_TABLES, MONTHLY_SAVINGS)
 ALL_TABLES = RAW_TABLES + ANALYTICS_TABLES
+
+# What readers get: all but the notes of the writer to itself.
+PUBLISHED_TABLES = tuple(table for table in ALL_TABLES if table not in (RAW_TOUCHED_DAYS, RAW_TOUCHED_MONTHS))

@@ -94,7 +94,7 @@ def explain(error: duckdb.Error | OSError, path: Path) -> EvSessionsError | None
     text = str(error)
     for pattern, kind, meaning in _MEANINGS:
         if re.search(pattern, text):
-            return kind(f"the database {path} {meaning.format(holder=_holder(text), reason=_reason(error))}")
+            return kind(f"the database {path} {meaning.format(holder=_holder(text), reason=reason_of(error))}")
     return None
 
 
@@ -115,8 +115,8 @@ def _holder(text: str) -> str:
     return f" by process {found['pid']} ({found['program']})" if found else ""
 
 
-def _reason(error: duckdb.Error | OSError) -> str:
-    """`Permission denied` from an OSError, or from DuckDB's `IO Error: Cannot open file "x": Permission denied`."""
+def reason_of(error: duckdb.Error | OSError) -> str:
+    """The cause alone: `Permission denied` from an OSError, or from DuckDB's `IO Error: Cannot open file "x": Permission denied`."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0].rpartition('": ')[2]

@@ -27,8 +27,13 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"CREATE SCHEMA {schema}")
         for table in ALL_TABLES:
             connection.execute(create_statement(table))
-        connection.execute(_SCHEMA_INFO)
-        record_version(connection, SCHEMA_VERSION)
+        create_schema_info(connection)
+
+
+def create_schema_info(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table by which a database is known as ours, and of which version."""
+    connection.execute(_SCHEMA_INFO)
+    record_version(connection, SCHEMA_VERSION)
 
 
 def create_statement(table: Table) -> str:

@@ -23,23 +23,23 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
-def frugally(connection: duckdb.DuckDBPyConnection, megabytes: int, work: Callable[[], T]) -> T:
-    """What `work` gives, done with at most about `megabytes` of DuckDB's memory where that will do.
+def frugally(connection: duckdb.DuckDBPyConnection, megabytes: int, work: Callable[[], T], *, threads: int = 1) -> T:
+    """What `work` gives, done by `threads` with at most about `megabytes` of DuckDB's memory where that will do.
 
-    So the memory of a run depends neither on the fleet nor on the machine. `work` has to be a transaction: where the limit is
-    too small for it, it is done once more with as much memory as DuckDB takes by itself.
+    So the memory of a run depends neither on the fleet nor on the machine. `work` has to be all or nothing, as a transaction
+    is: where the limit is too small for it, it is done once more with as much memory as DuckDB takes by itself.
     """
     try:
-        with _limited(connection, megabytes):
+        with _limited(connection, megabytes, threads):
             return work()
     except duckdb.OutOfMemoryException:
         return work()
 
 
 @contextmanager
-def _limited(connection: duckdb.DuckDBPyConnection, megabytes: int) -> Iterator[None]:
-    # More threads would hold more rows in memory at once and save little time; what exceeds the limit spills to disk.
-    limits = {"threads": 1, "memory_limit": f"{megabytes}MB"}
+def _limited(connection: duckdb.DuckDBPyConnection, megabytes: int, threads: int) -> Iterator[None]:
+    # Of a transaction, more than one thread would hold more rows at once and save little time; what is too much spills to disk.
+    limits = {"threads": threads, "memory_limit": f"{megabytes}MB"}
     former = {name: connection.execute("SELECT current_setting(?)", [name]).fetchall()[0][0] for name in limits}
     _configure(connection, limits)
     try:

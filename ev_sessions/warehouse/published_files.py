@@ -1,0 +1,128 @@
+"""The files that readers get: their names, their rights, and how one takes the place of another while it is being read.
+
+A file is never changed or written over. It is made under a name that says what is in it, in the folder `.generations`; then the
+name that people know is put on it too, as a hard link. So whoever has begun to read goes on reading what was there, and what is
+published already can be told by its name alone, without any state beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ev_sessions.file_locks import locked
+from ev_sessions.settings import PublishedAccess
+from ev_sessions.warehouse.files import sync
+
+_GENERATIONS = ".generations"
+_LOCK = "lock"
+
+# Nobody writes into what is published: a program that opens the views for writing would shut out all others.
+_FILE_RIGHTS = {PublishedAccess.OWNER: 0o400, PublishedAccess.GROUP: 0o440, PublishedAccess.EVERYONE: 0o444}
+_FOLDER_RIGHTS = {PublishedAccess.OWNER: 0o700, PublishedAccess.GROUP: 0o750, PublishedAccess.EVERYONE: 0o755}
+_ALL_RIGHTS = 0o777
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One published file: the name that people know, below the published folder, and the stamp of what is in it."""
+
+    name: str
+    stamp: str
+
+    @property
+    def generation(self) -> str:
+        """The name of this very content, below the folder of generations."""
+        known = Path(self.name)
+        return f"{'.'.join((*known.parts[:-1], known.stem))}.{self.stamp}{known.suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFolder:
+    """The folder of what is published. Whoever calls anything but the paths holds `publishing`."""
+
+    path: Path
+
+    def known(self, piece: Piece) -> Path:
+        """Where people look for `piece`."""
+        return self.path / piece.name
+
+    def generation(self, piece: Piece) -> Path:
+        """Where its content stands for as long as somebody may be reading it."""
+        return self.path / _GENERATIONS / piece.generation
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Make the folder where it is missing, and be the only one who publishes there."""
+        generations = self.path / _GENERATIONS
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        generations.mkdir(exist_ok=True, mode=0o700)
+        with locked(generations / _LOCK):
+            yield
+
+    def is_known(self, piece: Piece) -> bool:
+        """Whether people find `piece` as it should be."""
+        known, generation = self.known(piece), self.generation(piece)
+        return generation.exists() and known.exists() and known.samefile(generation)
+
+    @contextmanager
+    def making(self, piece: Piece) -> Iterator[Path]:
+        """Where to write the content of `piece`; when the block has ended well, it is kept, durably."""
+        part = self.generation(piece).with_suffix(".part")
+        part.unlink(missing_ok=True)
+        yield part
+        part.chmod(_FILE_RIGHTS[PublishedAccess.OWNER])
+        sync(part)
+        part.replace(self.generation(piece))
+
+    def make_known(self, pieces: Collection[Piece]) -> None:
+        """Put the names that people know on `pieces`, all of which have been made, one right after the other."""
+        folders = {self.known(piece).parent for piece in pieces}
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sync(self.path / _GENERATIONS)
+        for piece in pieces:
+            link = self.generation(piece).with_suffix(".link")
+            link.unlink(missing_ok=True)
+            os.link(self.generation(piece), link)
+            link.replace(self.known(piece))
+        for folder in folders:
+            sync(folder)
+
+    def give_rights(self, pieces: Collection[Piece], access: PublishedAccess) -> None:
+        """Let `access` read `pieces`, and the folders on the way to them."""
+        above = {folder for piece in pieces for folder in Path(piece.name).parents}
+        for folder in (self.path / _GENERATIONS, *(self.path / folder for folder in above)):
+            _give_rights(folder, _FOLDER_RIGHTS[access])
+        for piece in pieces:
+            _give_rights(self.generation(piece), _FILE_RIGHTS[access])
+
+    def drop_former(self, current: Collection[Piece], superseded_by: float) -> None:
+        """Take away what is not `current`: known names at once, contents where they were superseded by then (Unix time)."""
+        kept = {self.path / _GENERATIONS / _LOCK, *(self.generation(piece) for piece in current)}
+        former = [path for path in (self.path / _GENERATIONS).iterdir() if path not in kept]
+        self._forget({_identity(path) for path in former})
+        for path in former:
+            # Its status last changed when the name that people know went to another file.
+            if path.stat().st_ctime <= superseded_by:
+                path.unlink()
+
+    def _forget(self, contents: Collection[tuple[int, int]]) -> None:
+        """Take the names that people know off `contents`. Files of others, should there be any, stay."""
+        for path in self.path.glob("*/**/*.parquet"):
+            if path.parent.name != _GENERATIONS and _identity(path) in contents:
+                path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _give_rights(path: Path, rights: int) -> None:
+    mode = path.stat().st_mode
+    if mode & _ALL_RIGHTS != rights:
+        path.chmod(mode & 0o7000 | rights)
