@@ -4,6 +4,7 @@
 
 A part appears whole or not at all. Every run writes into a folder of its own and holds a lock on it while it lives; the lock
 dies with the process, so a later run of the same window knows which parts nobody will come back for, and takes them over.
+Where no run of the window comes, the next run of any window deletes them once they are too old to be used.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from ev_sessions.days import DayRange
 from ev_sessions.errors import TransientError
-from ev_sessions.file_locks import locked
+from ev_sessions.file_locks import is_held, locked
 from ev_sessions.stage import schemas
 
 READS_FILE = "reads.parquet"
@@ -98,8 +99,8 @@ def open_window(
 ) -> Iterator[WindowStage]:
     """The stage of the run called `run` over `days`, with the parts that dead runs of the same window left behind.
 
-    Parts read longer than `max_age` before `now` (aware UTC), and damaged ones, are deleted instead. Leaving the context
-    without an error removes the folder when no part is left in it; after an error the parts stay for the next run.
+    Parts read longer than `max_age` before `now` (aware UTC), and damaged ones, are deleted instead, whatever window a dead run
+    left them in. Leaving the context without an error removes the folder when no part is left in it; after an error the parts stay for the next run.
 
     Raises:
         StageFailed: the folder cannot be made.
@@ -114,6 +115,7 @@ def open_window(
                 locks.enter_context(locked(folder / _LOCK))
                 stage = WindowStage(folder, _finished_parts(folder))
                 _take_over_abandoned(window, stage)
+                _clear_abandoned(root, now - max_age)
         except OSError as error:
             raise StageFailed(f"cannot use the stage {folder}: {error.strerror}; mend it or set EV_SESSIONS_STATE_DIR") from None
         _drop_unusable(stage, now - max_age)
@@ -142,11 +144,23 @@ def _take_over(abandoned: Path, stage: WindowStage) -> None:
     shutil.rmtree(abandoned)
 
 
+def _clear_abandoned(root: Path, oldest: datetime) -> None:
+    """Delete what dead runs of any window left and nobody may use any more. The stage's lock is held."""
+    for folder in root.glob("*/*/*"):
+        if not is_held(folder / _LOCK) and not any(_is_usable(part, oldest) for part in _finished_parts(folder)):
+            shutil.rmtree(folder)
+            _remove_if_empty(folder.parent)
+
+
 def _drop_unusable(stage: WindowStage, oldest: datetime) -> None:
     """Delete what is too old, and what a failing disk or a person has damaged: it is asked for again."""
     for part in list(stage.parts):
-        if not _is_whole(part) or any(read.fetched_at < oldest for read in _reads_of(part)):
+        if not _is_usable(part, oldest):
             stage.drop(part)
+
+
+def _is_usable(part: Path, oldest: datetime) -> bool:
+    return _is_whole(part) and all(read.fetched_at >= oldest for read in _reads_of(part))
 
 
 def _is_whole(part: Path) -> bool:

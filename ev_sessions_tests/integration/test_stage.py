@@ -108,6 +108,33 @@ def test_parts_that_were_read_too_long_ago_are_deleted(tmp_path: Path) -> None:
         assert vehicles(stage) == ["young"]
 
 
+ANOTHER_WINDOW = DayRange(date(2026, 1, 1), date(2026, 1, 31))
+
+
+def test_what_no_run_came_back_for_is_deleted_by_the_next_run_of_any_window(tmp_path: Path) -> None:
+    leave_parts(tmp_path, "a", "v1")
+    with open_stage(tmp_path, "b", NOW + timedelta(hours=6, seconds=1), ANOTHER_WINDOW) as stage:
+        assert stage.parts == []
+        (window,) = (tmp_path / "org").iterdir()
+        assert window == stage.folder.parent
+
+
+def test_what_a_run_may_yet_come_back_for_is_kept_by_runs_of_other_windows(tmp_path: Path) -> None:
+    leave_parts(tmp_path, "a", "v1")
+    with open_stage(tmp_path, "b", NOW + timedelta(hours=6), ANOTHER_WINDOW):
+        pass
+    with open_stage(tmp_path, "c") as stage:
+        assert vehicles(stage) == ["v1"]
+
+
+def test_a_living_run_keeps_its_parts_however_old_they_are(tmp_path: Path) -> None:
+    with open_stage(tmp_path, "a") as living:
+        write(living, "v1")
+        with open_stage(tmp_path, "b", NOW + timedelta(days=2), ANOTHER_WINDOW):
+            assert vehicles(living) == ["v1"]
+        living.clear()
+
+
 def test_a_run_that_is_tried_again_under_its_own_name_finds_its_parts(tmp_path: Path) -> None:
     leave_parts(tmp_path, "a", "v1")
     with open_stage(tmp_path, "a") as stage:
