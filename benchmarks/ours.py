@@ -71,7 +71,8 @@ async def _fetch(
         users = await discover_users(api, config.org_id)
         user_ids = [user["user_id"] for user in users.rows]
         vehicles = await discover_vehicles(api, config.org_id, user_ids, concurrency=config.max_concurrency)
-        windows = plan(_land_fleet(config.org_id, database, users, vehicles), days)
+        known = _land_fleet(config.org_id, database, users, vehicles)
+        windows = plan(known, {vehicle.electric_vehicle_id: days for vehicle in known})
         job = Fetch(api, stage, config.org_id, settings.session_day, lambda: datetime.now(UTC), lambda _: None)
         return await job.run(windows, concurrency=config.max_concurrency)
 

@@ -5,7 +5,7 @@ Calendar arithmetic only; what a day means to a session is decided in `ev_sessio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -61,10 +61,33 @@ class DayRange:
             for start in (self.first + timedelta(days=offset) for offset in pieces)
         ]
 
+    def split_back(self, size: int) -> list[DayRange]:
+        """As `split`, but the newest range first, and the oldest may be the shorter one."""
+        if size < 1:
+            raise DayRangeError(f"a range cannot be split into pieces of {size} days; use 1 or more")
+        ends = (self.last - timedelta(days=offset) for offset in range(0, len(self), size))
+        return [DayRange(max(self.first, end - timedelta(days=size - 1)), end) for end in ends]
+
     @classmethod
     def trailing(cls, last: date, days: int) -> DayRange:
         """The `days` days that end with `last`."""
         return cls(last - timedelta(days=days - 1), last)
+
+
+def islands(ranges: Iterable[DayRange]) -> list[DayRange]:
+    """The days of `ranges` as the fewest ranges: those that overlap or follow on one another are one. In order."""
+    found: list[DayRange] = []
+    for days in sorted(ranges):
+        if found and days.first <= found[-1].last + ONE_DAY:
+            found[-1] = DayRange(found[-1].first, max(found[-1].last, days.last))
+        else:
+            found.append(days)
+    return found
+
+
+def consecutive(days: Iterable[date]) -> list[DayRange]:
+    """`days` as the fewest ranges, in order."""
+    return islands(DayRange(day, day) for day in days)
 
 
 def parse_day(text: str) -> date:

@@ -12,11 +12,19 @@ import dagster as dg
 from ev_sessions.assets.derived import derived_assets
 from ev_sessions.assets.fleet import fleet_assets
 from ev_sessions.assets.graph import Graph
+from ev_sessions.assets.monthly import monthly_savings_asset, touched_months_spec
 from ev_sessions.assets.raw_sessions import ProgressReport, raw_sessions_asset
+from ev_sessions.automation.alerts import heartbeat_sensor, run_failure_alert_sensor
 from ev_sessions.automation.dead_runs import dead_runs_sensor
-from ev_sessions.automation.refresh import daily_refresh_schedule
+from ev_sessions.automation.failed_vehicles import failed_vehicles_sensor
+from ev_sessions.automation.freshness import freshness_schedule
+from ev_sessions.automation.gaps import gaps_sensor
+from ev_sessions.automation.monthly import monthly_refresh_sensor
+from ev_sessions.automation.new_vehicles import new_vehicles_sensor
+from ev_sessions.automation.refresh import daily_refresh_schedule, deep_refresh_schedule, refresh_job
+from ev_sessions.checks.freshness import freshness_checks
 from ev_sessions.checks.sessions import session_checks
-from ev_sessions.resources import Clock, PartnerApiResource, StageResource, WarehouseResource
+from ev_sessions.resources import AlertsResource, Clock, PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.settings import Settings
 
 
@@ -30,7 +38,8 @@ def build_defs(
 
     To stand beside the assets of another code location, give a `key_prefix` (asset keys, ops, jobs and schedules carry it)
     and merge: `dg.Definitions.merge(yours, build_defs(key_prefix=["ev"]))`. `resources` replaces any of `partner_api`,
-    `session_stage`, `session_warehouse`, `progress` and `clock`. No executor is set for the location: the jobs bring theirs.
+    `session_stage`, `session_warehouse`, `session_alerts`, `progress` and `clock`. No executor is set for the location: the
+    jobs bring theirs.
 
     Raises:
         SettingsError: a setting is malformed. Settings that only a call to the API needs may be missing.
@@ -42,15 +51,32 @@ def build_defs(
         # Backfill policies are in beta and chosen knowingly: nobody who runs a backfill needs to hear of it.
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = [*fleet_assets(graph), raw_sessions_asset(graph), derived_assets(graph)]
+        monthly = monthly_savings_asset(graph)
+    of_sessions = session_checks(graph, lookback_days=settings.lookback_days)
+    of_freshness = freshness_checks(graph, folders=settings.folders, min_free_gb=settings.min_free_gb)
+    job, running = refresh_job(graph, assets, [of_sessions]), settings.schedules
     return dg.Definitions(
-        assets=assets,
-        asset_checks=[session_checks(graph, lookback_days=settings.lookback_days)],
-        schedules=[daily_refresh_schedule(graph, assets, lookback_days=settings.lookback_days)],
-        sensors=[dead_runs_sensor(graph)],
+        assets=[*assets, touched_months_spec(graph), monthly],
+        asset_checks=[of_sessions, of_freshness],
+        schedules=[
+            daily_refresh_schedule(graph, job, lookback_days=settings.lookback_days, running=running),
+            deep_refresh_schedule(graph, job, days=settings.deep_lookback_days, running=running),
+            freshness_schedule(graph, of_freshness, running=running),
+        ],
+        sensors=[
+            failed_vehicles_sensor(graph, job, running=running),
+            gaps_sensor(graph, job, lookback_days=settings.lookback_days, running=running),
+            new_vehicles_sensor(graph, job, running=running),
+            dead_runs_sensor(graph),
+            run_failure_alert_sensor(graph, running=running),
+            heartbeat_sensor(graph, running=running),
+            monthly_refresh_sensor(graph, running=running),
+        ],
         resources={
             "partner_api": PartnerApiResource.from_settings(settings, environ),
             "session_stage": StageResource.from_settings(settings),
             "session_warehouse": WarehouseResource.from_settings(settings),
+            "session_alerts": AlertsResource.from_settings(settings, environ),
             "progress": ProgressReport(),
             "clock": Clock(),
         }

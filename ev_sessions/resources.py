@@ -26,6 +26,7 @@ from ev_sessions.run_locks import alive
 from ev_sessions.settings import FILE_SUFFIX, ReportDate, SessionDay, Settings, SettingsError, read_secret_file, variable
 from ev_sessions.stage.parts import WindowStage, open_window
 from ev_sessions.warehouse.connection import Database
+from ev_sessions.webhooks import call, post
 
 # Where the client's word for something is not the setting's.
 _SETTING_OF = {"base_url": "api_url", "token": "access_token"}
@@ -237,9 +238,9 @@ class WarehouseResource(DuckDBResource):
         """The time zone of every price zone."""
         return time_zones(self.replaced_time_zones)
 
-    def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A read-only connection; see `Database.reading` for what it raises."""
-        return self._database().reading()
+    def reading(self, lock_timeout_seconds: float | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A read-only connection; see `Database.reading` for what it raises. Waits as long as the setting says, or as told."""
+        return self._database(lock_timeout_seconds).reading()
 
     def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """The one read-write connection; see `Database.writing` for what it raises."""
@@ -251,8 +252,40 @@ class WarehouseResource(DuckDBResource):
         with self.writing() as connection:
             yield connection
 
-    def _database(self) -> Database:
-        return Database(Path(self.database), self.lock_timeout_seconds, self.connection_config)
+    def _database(self, lock_timeout_seconds: float | None = None) -> Database:
+        patience = self.lock_timeout_seconds if lock_timeout_seconds is None else lock_timeout_seconds
+        return Database(Path(self.database), patience, self.connection_config)
+
+
+class AlertsResource(dg.ConfigurableResource[None]):
+    """Where people are told of failed runs, and a dead man's switch of refreshes that have landed."""
+
+    ui_url: str = Field("http://127.0.0.1:3000", description="Where people find Dagster's page")
+    alert_url: str = Field("", description="Where a failed run is told")
+    alert_url_file: str = Field("", description="File that holds it instead")
+    heartbeat_url: str = Field("", description="What is asked whenever the daily refresh has landed")
+    heartbeat_url_file: str = Field("", description="File that holds it instead")
+
+    @classmethod
+    def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> AlertsResource:
+        """The resource that `settings` describe; `environ` decides whether a secret is a variable or a file."""
+        return cls(ui_url=settings.ui_url, **_secret("alert_url", environ), **_secret("heartbeat_url", environ))
+
+    def has_alert_url(self) -> bool:
+        """Whether failed runs are to be told."""
+        return bool(self.alert_url or self.alert_url_file)
+
+    def has_heartbeat_url(self) -> bool:
+        """Whether somebody waits for a heartbeat."""
+        return bool(self.heartbeat_url or self.heartbeat_url_file)
+
+    def tell(self, text: str) -> None:
+        """Send `text` to people. Raises WebhookRefused, WebhookUnreachable, SettingsError (its file cannot be read)."""
+        post(self.alert_url.strip() or read_secret_file("alert_url", self.alert_url_file) or "", {"text": text})
+
+    def beat(self) -> None:
+        """Send a heartbeat. Raises as `tell` does."""
+        call(self.heartbeat_url.strip() or read_secret_file("heartbeat_url", self.heartbeat_url_file) or "")
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> dict[str, Any]:

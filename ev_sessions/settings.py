@@ -11,6 +11,7 @@ from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -126,6 +127,16 @@ class Settings(BaseModel):
         None, description="What is asked with a GET whenever the daily refresh has landed, for a dead man's switch (secret)"
     )
 
+    @field_validator("ui_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        return _checked_url(url)
+
+    @field_validator("alert_url", "heartbeat_url")
+    @classmethod
+    def _secret_web_address(cls, url: SecretStr) -> SecretStr:
+        return SecretStr(_checked_url(url.get_secret_value()))
+
     @field_validator("default_time_zone")
     @classmethod
     def _known_zone(cls, zone: str) -> str:
@@ -155,6 +166,11 @@ class Settings(BaseModel):
     def dagster_home(self) -> Path:
         """The folder of Dagster's own history, its DAGSTER_HOME."""
         return self.state_dir / "dagster"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that grows: of the database, the stage, the published files and Dagster's history."""
+        return (self.database_path.parent, self.stage_path, self.published_path, self.dagster_home)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -210,6 +226,18 @@ def _checked_zone(zone: str) -> str:
     except (ValueError, KeyError, OSError):
         raise ValueError(f"{zone!r} is not a time zone; expected an IANA name such as Europe/Berlin") from None
     return zone
+
+
+def _checked_url(url: str) -> str:
+    # What is wrong is not quoted: it may be a secret.
+    try:
+        parts = urlsplit(url.strip())
+        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise ValueError("not an address such as https://host/path")
+    return url.strip()
 
 
 def _one_line(error: ValidationError) -> str:

@@ -1,13 +1,18 @@
-"""`raw_sessions`: plan, fetch, stage and land one window of days, one request per vehicle whatever its length."""
+"""`raw_sessions`: plan, fetch, stage and land one window of days, one request per vehicle whatever its length.
+
+A run asks for all vehicles that are due, or only for what the ledger says is unread. The latter it looks up itself: ids of
+vehicles are personal data, which has no place in a run's configuration.
+"""
 
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import dagster as dg
+import duckdb
 from pydantic import Field
 
 from ev_sessions.assets.failures import failures_told
@@ -22,13 +27,22 @@ from ev_sessions.stage.parts import WindowStage
 from ev_sessions.tables import RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.fleet import fleet
 from ev_sessions.warehouse.landing import DayFigures, LandingReport, land
+from ev_sessions.warehouse.unread import failed_days, unasked_days
 
 _LOG_EVERY = timedelta(seconds=10)
+
+
+Vehicles = Literal["due", "failed", "new"]
+"""Which vehicles a run asks for: all that are due on its days; those that failed and may be asked again by now, on exactly those
+days; those that were never asked on days on which others were, on exactly those days."""
 
 
 class RawSessionsConfig(dg.Config):
     """What a run of `raw_sessions` may be told."""
 
+    vehicles: Vehicles = Field(
+        default="due", description="due: all vehicles; failed, new: only what the ledger shows as failed, or as never asked"
+    )
     vehicles_from: str | None = Field(None, description="CSV of user_id,electric_vehicle_id: ask for these vehicles alone")
 
 
@@ -69,7 +83,7 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
     ) -> None:
         days = partition_days(context)
         with failures_told(context, clock):
-            windows = _windows(partner_api, session_warehouse, days, config.vehicles_from)
+            windows = _windows(partner_api, session_warehouse, days, config, clock.now())
             with session_stage.open(
                 org_id=partner_api.organisation(),
                 days=days,
@@ -77,7 +91,7 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
                 run=context.run.run_id,
                 now=clock.now(),
             ) as stage:
-                summary = _fetch(partner_api, stage, windows, progress, clock)
+                summary = _fetch(partner_api, stage, windows, progress, clock, gives_up=config.vehicles == "due")
                 fetched = time.monotonic()
                 report = _land(session_warehouse, stage, context.run.run_id, clock.now())
                 landing_seconds = time.monotonic() - fetched
@@ -92,13 +106,29 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
 
 
 def _windows(
-    api: PartnerApiResource, warehouse: WarehouseResource, days: DayRange, vehicles_from: str | None
+    api: PartnerApiResource, warehouse: WarehouseResource, days: DayRange, config: RawSessionsConfig, now: datetime
 ) -> list[VehicleWindow]:
     with warehouse.reading() as connection:
         vehicles = fleet(connection, api.organisation())
-    if vehicles_from is None:
-        return plan(vehicles, days)
-    return plan(vehicles, days, _chosen(Path(vehicles_from), {vehicle.electric_vehicle_id for vehicle in vehicles}))
+        known = {vehicle.electric_vehicle_id for vehicle in vehicles}
+        wanted = _wanted(connection, config.vehicles, days, known, now)
+    if config.vehicles_from is not None:
+        chosen = _chosen(Path(config.vehicles_from), known)
+        wanted = {vehicle_id: own for vehicle_id, own in wanted.items() if vehicle_id in chosen}
+    return plan(vehicles, wanted)
+
+
+def _wanted(
+    connection: duckdb.DuckDBPyConnection, vehicles: Vehicles, days: DayRange, known: Collection[UUID], now: datetime
+) -> dict[UUID, DayRange]:
+    """The days of each vehicle that the run is after."""
+    match vehicles:
+        case "due":
+            return dict.fromkeys(known, days)
+        case "failed":
+            return failed_days(connection, days, now)
+        case "new":
+            return unasked_days(connection, days)
 
 
 def _chosen(path: Path, known: Collection[UUID]) -> set[UUID]:
@@ -116,10 +146,12 @@ def _fetch(
     windows: Sequence[VehicleWindow],
     report: Callable[[Progress], None],
     clock: Clock,
+    *,
+    gives_up: bool,
 ) -> FetchSummary:
     async def fetch() -> FetchSummary:
         async with api.client() as client:
-            job = Fetch(client, stage, api.organisation(), api.session_day, clock.now, report)
+            job = Fetch(client, stage, api.organisation(), api.session_day, clock.now, report, gives_up)
             return await job.run(windows, concurrency=api.max_concurrency)
 
     with api.turn():
@@ -165,11 +197,12 @@ def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, obje
 def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any]:
     """One day's figures. What begins with `window_` is of the whole window.
 
-    One request covers all of its days, and a record that cannot be typed has no day.
+    One request covers all of its days, and a record that cannot be typed has no day. Of a day on which nobody was asked the run
+    knows nothing.
     """
     window = {"window_requests": summary.requests, "window_pages": summary.pages, "window_retries": summary.retries}
     if day is None:
-        return figures({"dagster/partition_row_count": 0, **window})
+        return figures(window)
     return figures(
         {
             "dagster/partition_row_count": day.rows,

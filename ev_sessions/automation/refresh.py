@@ -1,46 +1,104 @@
-"""The refresh: the job that runs the whole way, and the schedule that asks for the trailing days every night."""
+"""The refresh: the job that runs the whole way, its two schedules, and how every run of it is tagged."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ev_sessions.assets.graph import Graph
-from ev_sessions.days import ONE_DAY, DayRange, utc_today
+from ev_sessions.days import ONE_DAY, DayRange, parse_day, utc_today
+from ev_sessions.tables import DAILY_TABLES, RAW_SESSIONS
+
+BACKGROUND_TAG = "ev_sessions/background"
+"""Marks runs that fill up; `dagster.yaml` limits them, so that the daily refresh always finds a place."""
 
 
-def daily_refresh_schedule(graph: Graph, assets: Sequence[dg.AssetsDefinition], *, lookback_days: int) -> dg.ScheduleDefinition:
-    """The job `refresh` over `assets`, and the schedule that runs it: at 03:15 UTC, for yesterday and the days before it.
+class Kind(StrEnum):
+    """Why a run is there: who asks for it."""
 
-    The schedule asks for one ranged run of `lookback_days` + 1 days.
-    """
-    job = dg.define_asset_job(
+    DAILY_REFRESH = "daily_refresh"
+    FAILED_VEHICLES = "failed_vehicles"
+    DEEP_REFRESH = "deep_refresh"
+    GAPS = "gaps"
+    BACKFILL = "backfill"
+    NEW_VEHICLES = "new_vehicles"
+
+
+# The queue and the pools obey it: what people wait for in the morning goes first, long histories last.
+PRIORITIES = {
+    Kind.DAILY_REFRESH: 10,
+    Kind.FAILED_VEHICLES: 5,
+    Kind.DEEP_REFRESH: 2,
+    Kind.GAPS: 0,
+    Kind.BACKFILL: -5,
+    Kind.NEW_VEHICLES: -10,
+}
+_IN_THE_FOREGROUND = {Kind.DAILY_REFRESH, Kind.BACKFILL}
+
+# What people call the job; the type has no public name.
+Job = UnresolvedAssetJobDefinition
+
+
+def refresh_job(graph: Graph, assets: Sequence[dg.AssetsDefinition], checks: Sequence[dg.AssetChecksDefinition]) -> Job:
+    """The job `refresh`: `assets`, and those of their checks that belong to a refresh."""
+    return dg.define_asset_job(
         graph.name("refresh"),
-        selection=dg.AssetSelection.assets(*assets),
+        selection=dg.AssetSelection.assets(*assets).without_checks() | dg.AssetSelection.checks(*checks),
         description="The whole way for the days asked for: fleet, raw sessions, derived tables, checks.",
         # A process for every step costs more than all the work of a small fleet.
         executor_def=dg.in_process_executor,
     )
 
-    @dg.schedule(
-        name=graph.name("daily_refresh"),
-        job=job,
-        cron_schedule="15 3 * * *",
-        execution_timezone="UTC",
+
+def daily_refresh_schedule(graph: Graph, job: Job, *, lookback_days: int, running: bool) -> dg.ScheduleDefinition:
+    """At 03:15 UTC: yesterday and the `lookback_days` before it, in one ranged run. A missed tick is caught up once."""
+    return _schedule(
+        graph,
+        job,
+        Kind.DAILY_REFRESH,
+        cron="15 3 * * *",
+        days=lookback_days + 1,
+        running=running,
         description=f"Reads yesterday and the {lookback_days} days before it again: a session shows up only once it has ended.",
     )
-    def daily_refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        days = trailing_days(graph, context.scheduled_execution_time, lookback_days)
-        if days is None:
-            return dg.SkipReason(f"The first day, {graph.first_day}, is not over yet, so there is nothing to read.")
-        return dg.RunRequest(run_key=str(days), tags=range_tags(days))
-
-    return daily_refresh
 
 
-def trailing_days(graph: Graph, now: datetime, lookback_days: int) -> DayRange | None:
-    """The days that a refresh at `now` (aware) reads: yesterday and the `lookback_days` before it, as far as they exist."""
-    return DayRange.trailing(utc_today(now) - ONE_DAY, lookback_days + 1).clip(graph.first_day, None)
+def deep_refresh_schedule(graph: Graph, job: Job, *, days: int, running: bool) -> dg.ScheduleDefinition:
+    """On Sundays at 04:45 UTC: the last `days` days, in one ranged run. A missed tick is caught up once."""
+    return _schedule(
+        graph,
+        job,
+        Kind.DEEP_REFRESH,
+        cron="45 4 * * 0",
+        days=days,
+        running=running,
+        description=f"Reads the last {days} days again, for cars that were plugged in for weeks and for late corrections.",
+    )
+
+
+def trailing_days(graph: Graph, now: datetime, days: int) -> DayRange | None:
+    """The last `days` days that are over at `now` (aware), as far as they are partitions."""
+    return DayRange.trailing(utc_today(now) - ONE_DAY, days).clip(graph.first_day, None)
+
+
+def status(*, running: bool) -> tuple[dg.DefaultScheduleStatus, dg.DefaultSensorStatus]:
+    """Whether schedules and sensors run before anybody has turned them on or off."""
+    if running:
+        return dg.DefaultScheduleStatus.RUNNING, dg.DefaultSensorStatus.RUNNING
+    return dg.DefaultScheduleStatus.STOPPED, dg.DefaultSensorStatus.STOPPED
+
+
+def daily_keys(graph: Graph) -> list[dg.AssetKey]:
+    """The assets of a refresh that have days: all but the fleet."""
+    return [graph.key(table) for table in (RAW_SESSIONS, *DAILY_TABLES)]
+
+
+def run_tags(kind: Kind, days: DayRange) -> dict[str, str]:
+    """The tags of a run of `kind` over `days`."""
+    background = {} if kind in _IN_THE_FOREGROUND else {BACKGROUND_TAG: kind.value}
+    return range_tags(days) | {"dagster/priority": str(PRIORITIES[kind])} | background
 
 
 def range_tags(days: DayRange) -> dict[str, str]:
@@ -49,3 +107,30 @@ def range_tags(days: DayRange) -> dict[str, str]:
         "dagster/asset_partition_range_start": days.first.isoformat(),
         "dagster/asset_partition_range_end": days.last.isoformat(),
     }
+
+
+def run_days(run: dg.DagsterRun) -> DayRange | None:
+    """The partitions of `run`, by its tags; None where it has none."""
+    first = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition")
+    last = run.tags.get("dagster/asset_partition_range_end") or run.tags.get("dagster/partition")
+    return DayRange(parse_day(first), parse_day(last)) if first and last else None
+
+
+def _schedule(
+    graph: Graph, job: Job, kind: Kind, *, cron: str, days: int, running: bool, description: str
+) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=graph.name(kind.value),
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=status(running=running)[0],
+        description=description,
+    )
+    def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        wanted = trailing_days(graph, context.scheduled_execution_time, days)
+        if wanted is None:
+            return dg.SkipReason(f"The first day, {graph.first_day}, is not over yet, so there is nothing to read.")
+        return dg.RunRequest(run_key=str(wanted), tags=run_tags(kind, wanted))
+
+    return refresh

@@ -1,38 +1,18 @@
 """The checks of `raw_sessions`: was everything read, does it add up, may what is derived be built on it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 import duckdb
 
 from ev_sessions.assets.failures import failures_told
 from ev_sessions.assets.graph import DATABASE_POOL, Graph
-from ev_sessions.automation.refresh import trailing_days
-from ev_sessions.days import ONE_DAY, DayRange, parse_day, utc_today
+from ev_sessions.automation.refresh import run_days, trailing_days
+from ev_sessions.checks.findings import Finding
+from ev_sessions.days import DayRange
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import RAW_SESSIONS
 from ev_sessions.warehouse import ledger
-
-# A check's metadata names so many days; the rest is counted.
-_DAYS_SHOWN = 31
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found: whether it holds, one sentence, and the days (UTC) on which it does not."""
-
-    passed: bool
-    sentence: str
-    days: Sequence[date] = ()
-
-    def metadata(self) -> dict[str, Any]:
-        """The finding as a check shows it."""
-        shown = [day.isoformat() for day in self.days[:_DAYS_SHOWN]]
-        return {"finding": self.sentence} | ({"days": shown, "days_in_all": len(self.days)} if shown else {})
-
 
 Answer = Callable[[duckdb.DuckDBPyConnection, DayRange], Finding]
 
@@ -75,13 +55,6 @@ def keys_unique(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Findin
     return Finding(not found, f"{rows} rows stand twice", [day.session_day for day in found])
 
 
-def yesterday_is_there(connection: duckdb.DuckDBPyConnection, _: DayRange) -> Finding:
-    """Yesterday (UTC) has been read, whatever range the run had."""
-    yesterday = utc_today(datetime.now(UTC)) - ONE_DAY
-    missing = ledger.missing_days(connection, DayRange(yesterday, yesterday))
-    return Finding(not missing, f"{yesterday} has {'not ' if missing else ''}been read", missing)
-
-
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 # A check is called as its function is, and promises what the function's docstring says.
@@ -90,7 +63,6 @@ _SEVERITIES: dict[Answer, dg.AssetCheckSeverity] = {
     distinct_ids_match_total: _ERROR,
     no_row_outside_window: _ERROR,
     ids_of_one_vehicle: _WARN,
-    yesterday_is_there: _WARN,
     # What is derived must not be built on broken keys. It comes last: its failing ends the step.
     keys_unique: _ERROR,
 }
@@ -113,7 +85,8 @@ def session_checks(graph: Graph, *, lookback_days: int) -> dg.AssetChecksDefinit
     def raw_sessions_checks(
         context: dg.AssetCheckExecutionContext, session_warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.AssetCheckResult]:
-        days = _days_of(context) or trailing_days(graph, clock.now(), lookback_days)
+        # A check that runs alone has no partitions and must not ask for them.
+        days = run_days(context.run) or trailing_days(graph, clock.now(), lookback_days + 1)
         if days is None:
             raise dg.Failure(
                 f"There is nothing to check yet: the first day, {graph.first_day}, is not over.", allow_retries=False
@@ -124,21 +97,6 @@ def session_checks(graph: Graph, *, lookback_days: int) -> dg.AssetChecksDefinit
             ]
             findings = {answer: answer(connection, days) for answer in chosen}
         for answer, finding in findings.items():
-            yield dg.AssetCheckResult(
-                asset_key=key,
-                check_name=answer.__name__,
-                passed=finding.passed,
-                severity=_SEVERITIES[answer],
-                description=finding.sentence,
-                metadata=finding.metadata(),
-            )
+            yield finding.result(dg.AssetCheckKey(key, answer.__name__), _SEVERITIES[answer])
 
     return raw_sessions_checks
-
-
-def _days_of(context: dg.AssetCheckExecutionContext) -> DayRange | None:
-    """The partitions of the run, from its tags: a check that runs alone has none and must not ask for them."""
-    tags = context.run.tags
-    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
-    last = tags.get("dagster/asset_partition_range_end") or tags.get("dagster/partition")
-    return DayRange(parse_day(first), parse_day(last)) if first and last else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from ev_sessions.days import DayRange
 from ev_sessions.errors import TransientError
 from ev_sessions.ingest.batch import Batch, VehicleRead
 from ev_sessions.ingest.plan import VehicleWindow
@@ -65,7 +66,11 @@ class FetchSummary:
 
 @dataclass(slots=True)
 class Fetch:
-    """One fetch of one window. `clock` gives the time of a read (aware UTC); `report` hears of every vehicle that is done."""
+    """One fetch of one window. `clock` gives the time of a read (aware UTC); `report` hears of every vehicle that is done.
+
+    `gives_up` says whether it stops when hardly any vehicle can be read. Where only those are asked that failed before, that
+    says nothing about the API: what failed again is counted.
+    """
 
     api: PartnerApi
     stage: WindowStage
@@ -73,6 +78,7 @@ class Fetch:
     session_day: SessionDay
     clock: Callable[[], datetime]
     report: Callable[[Progress], None]
+    gives_up: bool = True
 
     async def run(self, windows: Sequence[VehicleWindow], *, concurrency: int) -> FetchSummary:
         """Read every window that the stage does not hold yet, and stage the answers.
@@ -80,15 +86,20 @@ class Fetch:
         A vehicle that cannot be read is staged with the outcome `failed` or `gone` and does not end the run.
 
         Raises:
-            NearlyEverythingFailed: almost no vehicle can be read.
+            NearlyEverythingFailed: almost no vehicle can be read, and it `gives_up`.
             CredentialsRefused, RetryBudgetSpent, ...: what concerns the whole run; staged parts remain for the next one.
             StageFailed: a part cannot be written.
         """
-        staged = {read.electric_vehicle_id for read in self.stage.staged_reads() if read.outcome != "failed"}
-        missing = [window for window in windows if str(window.electric_vehicle_id) not in staged]
+        # A killed run of the same days may have asked a vehicle for some of them alone.
+        staged = {
+            (read.electric_vehicle_id, DayRange(read.first_day, read.last_day))
+            for read in self.stage.staged_reads()
+            if read.outcome != "failed"
+        }
+        missing = [window for window in windows if (str(window.electric_vehicle_id), window.days) not in staged]
         tally = _Tally(len(windows), done=len(windows) - len(missing))
         await self._read_all(missing, tally, concurrency)
-        if missing and tally.failed == len(missing):
+        if self.gives_up and missing and tally.failed == len(missing):
             raise tally.nearly_everything_failed()
         counts = self.api.counts
         return FetchSummary(
@@ -123,7 +134,7 @@ class Fetch:
             tally.count(read)
             await parts.add(read)
             self.report(tally.progress(self.api.counts.requests))
-            if tally.hopeless:
+            if self.gives_up and tally.hopeless:
                 raise tally.nearly_everything_failed()
 
     async def _read(self, window: VehicleWindow) -> VehicleRead:

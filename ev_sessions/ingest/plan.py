@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
@@ -44,17 +44,17 @@ class VehicleWindow:
     days: DayRange
 
 
-def plan(fleet: Iterable[KnownVehicle], days: DayRange, only: Collection[UUID] | None = None) -> list[VehicleWindow]:
-    """The windows to ask for: `days` cut to each vehicle's life.
+def plan(fleet: Iterable[KnownVehicle], wanted: Mapping[UUID, DayRange]) -> list[VehicleWindow]:
+    """The windows to ask for: the days `wanted` of each vehicle, cut to its life.
 
     That is from its first day to the day after its deletion, or to the day on which it was found to be listed no more. A
-    vehicle with no day left costs no request. `only` narrows the fleet to some vehicle ids; None is the whole fleet.
+    vehicle with no day left costs no request, nor does one that is not in `wanted`.
     """
-    asked = (vehicle for vehicle in fleet if only is None or vehicle.electric_vehicle_id in only)
     return [
         VehicleWindow(vehicle.user_id, vehicle.electric_vehicle_id, window)
-        for vehicle in asked
-        if (window := days.clip(_utc_day(vehicle.created_at), _last_day(vehicle))) is not None
+        for vehicle in fleet
+        if (days := wanted.get(vehicle.electric_vehicle_id)) is not None
+        and (window := days.clip(_utc_day(vehicle.created_at), _last_day(vehicle))) is not None
     ]
 
 

@@ -13,8 +13,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,11 @@ class StageFailed(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class StagedRead:
-    """Which vehicle a part holds a read of, what came of it, and when it was read (aware UTC)."""
+    """Which vehicle a part holds a read of and over which days, what came of it, and when it was read (aware UTC)."""
 
     electric_vehicle_id: str
+    first_day: date
+    last_day: date
     outcome: str
     fetched_at: datetime
 
@@ -182,7 +184,7 @@ def _finished_parts(folder: Path) -> list[Path]:
 
 
 def _reads_of(part: Path) -> list[StagedRead]:
-    table = pq.read_table(part / READS_FILE, columns=["electric_vehicle_id", "outcome", "fetched_at"])
+    table = pq.read_table(part / READS_FILE, columns=[column.name for column in fields(StagedRead)])
     return [StagedRead(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
 
 

@@ -1,10 +1,10 @@
-"""Lands snapshots of the fleet, and answers who is in it. Nothing is deleted: what is no longer listed is marked."""
+"""Lands snapshots of the fleet, and answers who is in it and how busy they are. Nothing is deleted: what is no longer listed is marked."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +90,30 @@ def fleet(connection: duckdb.DuckDBPyConnection, org_id: UUID) -> list[FleetVehi
         [org_id],
     )
     return [FleetVehicle(*vehicle) for vehicle in vehicles.fetchall()]
+
+
+def knows_vehicles(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether any vehicle was ever listed."""
+    return bool(connection.execute("SELECT 1 FROM raw.vehicles LIMIT 1").fetchall())
+
+
+def fleet_seen_at(connection: duckdb.DuckDBPyConnection, org_id: UUID) -> datetime | None:
+    """When a snapshot last listed a vehicle of the organisation (aware UTC); None: none ever did."""
+    ((seen_at,),) = connection.execute("SELECT max(last_seen_at) FROM raw.vehicles WHERE org_id = ?", [org_id]).fetchall()
+    return None if seen_at is None else seen_at.astimezone(UTC)
+
+
+def sessions_per_day(connection: duckdb.DuckDBPyConnection) -> dict[UUID, float]:
+    """How many sessions a day each vehicle had on the days that it was read for; a vehicle never read is left out."""
+    rates = connection.execute(
+        """
+        SELECT electric_vehicle_id, sum(reported_total) / sum(last_day - first_day + 1)
+        FROM raw.fetches
+        WHERE reported_total IS NOT NULL
+        GROUP BY electric_vehicle_id
+        """
+    )
+    return dict(rates.fetchall())
 
 
 def _land(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Row], values: Mapping[str, object]) -> FleetChange:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
-
 import dagster as dg
 
 from ev_sessions.automation.refresh import range_tags
-from ev_sessions.days import ONE_DAY, DayRange, utc_today
+from ev_sessions.days import DayRange
 from ev_sessions.definitions import build_defs
-from ev_sessions_tests.pipeline import Pipeline, failures, findings, named, pipeline_over, sandbox_with, trailing
+from ev_sessions_tests.pipeline import Pipeline, failures, findings, named, trailing
 
 CHECKS = {
     "every_vehicle_read",
     "distinct_ids_match_total",
     "no_row_outside_window",
     "ids_of_one_vehicle",
-    "yesterday_is_there",
     "keys_unique",
 }
+
+
+KEYS = [dg.AssetCheckKey(dg.AssetKey("raw_sessions"), name) for name in sorted(CHECKS)]
 
 
 def run_checks(pipeline: Pipeline, days: DayRange | None = None, **settings: str) -> dg.ExecuteInProcessResult:
     """A run of the checks and of nothing else, over the partitions `days` or over none."""
     location = dg.Definitions.merge(
         build_defs({**pipeline.environ, **named(settings)}),
-        dg.Definitions(jobs=[dg.define_asset_job("checks_alone", selection=dg.AssetSelection.all_asset_checks())]),
+        dg.Definitions(jobs=[dg.define_asset_job("checks_alone", selection=dg.AssetSelection.checks(*KEYS))]),
     )
     job = location.resolve_job_def("checks_alone")
     return job.execute_in_process(
@@ -48,7 +47,6 @@ def test_checks_run_alone_and_without_partitions_look_at_the_trailing_days(pipel
     assert set(findings(result)) == CHECKS
     # The sandbox's days are long past, so none of the trailing ones has been read.
     assert not findings(result)["every_vehicle_read"]
-    assert not findings(result)["yesterday_is_there"]
     assert findings(result)["keys_unique"]
 
 
@@ -79,9 +77,5 @@ def test_checks_before_the_first_run_say_what_to_do(pipeline: Pipeline) -> None:
     assert "ev-sessions run" in told
 
 
-def test_yesterday_is_there_once_it_has_been_read(tmp_path: Path) -> None:
-    yesterday = utc_today(datetime.now(UTC)) - ONE_DAY
-    with pipeline_over(sandbox_with(end=yesterday, days=3, now=None), tmp_path) as today:
-        result = today.refresh(DayRange(yesterday, yesterday))
-        assert result.success, failures(result)
-        assert all(findings(result).values())
+def test_a_refresh_runs_these_checks_and_not_those_of_freshness(pipeline: Pipeline) -> None:
+    assert set(findings(pipeline.refresh(trailing(2)))) == CHECKS

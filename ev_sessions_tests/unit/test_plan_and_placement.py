@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ev_sessions.days import DayRange
-from ev_sessions.ingest.placement import Place, place, session_day
+from ev_sessions.ingest.placement import Place, place, rejected_days, session_day
 from ev_sessions.ingest.plan import plan
 from ev_sessions.settings import SessionDay
 
@@ -37,7 +37,7 @@ def at(day: int, hour: int = 12, month: int = 3) -> datetime:
 
 
 def asked(car: Car) -> DayRange | None:
-    windows = plan([car], MARCH)
+    windows = plan([car], {car.electric_vehicle_id: MARCH})
     return windows[0].days if windows else None
 
 
@@ -70,10 +70,12 @@ def test_the_day_of_creation_is_the_utc_day() -> None:
     assert asked(Car(created_at=created)) == DayRange(date(2026, 3, 9), date(2026, 3, 31))
 
 
-def test_a_plan_for_some_vehicles_leaves_the_others_out() -> None:
-    cars = [Car(), Car(), Car()]
-    assert [window.electric_vehicle_id for window in plan(cars, MARCH, only={cars[1].electric_vehicle_id})] == [
-        cars[1].electric_vehicle_id
+def test_a_plan_asks_each_vehicle_for_its_own_days_and_leaves_the_others_out() -> None:
+    cars = [Car(), Car(created_at=at(10)), Car()]
+    own = {cars[0].electric_vehicle_id: DayRange(date(2026, 3, 5), date(2026, 3, 6)), cars[1].electric_vehicle_id: MARCH}
+    assert [(window.electric_vehicle_id, window.days) for window in plan(cars, own)] == [
+        (cars[0].electric_vehicle_id, DayRange(date(2026, 3, 5), date(2026, 3, 6))),
+        (cars[1].electric_vehicle_id, DayRange(date(2026, 3, 10), date(2026, 3, 31))),
     ]
 
 
@@ -122,3 +124,22 @@ def test_a_session_is_within_the_window_of_its_own_day_alone(plug_in: datetime, 
     for shift in range(-6, 7):
         day = own + timedelta(days=shift)
         assert (place(stay, DayRange(day, day), rule) is Place.WITHIN) == (shift == 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "days"),
+    [
+        ('{"plug_in_time": "2026-03-04T23:30:00+01:00"}', SessionDay.PLUG_IN_TIME, (4, 4)),
+        ('{"plug_in_time": "2026-03-04T22:00:00Z", "unplug_time": "2026-03-05T07:00:00Z"}', SessionDay.UNPLUG_TIME, (5, 5)),
+        ('{"plug_in_time": "2026-03-04T22:00:00Z", "unplug_time": 7}', SessionDay.UNPLUG_TIME, (3, 6)),
+        ('{"plug_in_time": "2026-03-04T22:00:00"}', SessionDay.PLUG_IN_TIME, (3, 6)),
+        ('{"plug_in_time": "2026-03-09T22:00:00Z"}', SessionDay.PLUG_IN_TIME, (3, 6)),
+        ('{"plug_in_time": null}', SessionDay.PLUG_IN_TIME, (3, 6)),
+        ("NaN", SessionDay.PLUG_IN_TIME, (3, 6)),
+    ],
+)
+def test_a_record_that_cannot_be_typed_stands_on_its_own_day_if_that_can_be_read_else_on_all_that_were_asked_for(
+    text: str, rule: SessionDay, days: tuple[int, int]
+) -> None:
+    asked = DayRange(date(2026, 3, 3), date(2026, 3, 6))
+    assert rejected_days(text, asked, rule) == DayRange(date(2026, 3, days[0]), date(2026, 3, days[1]))
