@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ev_sessions.assets.graph import asset_name
 from ev_sessions.assets.raw_sessions import ProgressReport, RawSessionsConfig
 from ev_sessions.automation.refresh import range_tags
 from ev_sessions.cli.home import recorded_runs
+from ev_sessions.cli.months import month_runs
 from ev_sessions.days import DayRange
 from ev_sessions.definitions import build_defs
 from ev_sessions.errors import EvSessionsError
@@ -47,7 +48,7 @@ class Outcome:
     requests: int = 0
     retries: int = 0
     refused_429: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("fetch", "land", "derive", "total"), 0.0))
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("fetch", "land", "derive", "months", "total"), 0.0))
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as one JSON object."""
@@ -75,26 +76,49 @@ def refresh(
         RunFailed, RunStopped: a run failed, or was stopped; what earlier batches landed stays.
     """
     settings = Settings.from_env(environ)
+    outcome = Outcome(days)
+    with recorded_runs(settings.dagster_home) as instance:
+        batches = days.split(settings.max_partitions_per_run)
+        refresh_batches(environ, instance, batches, outcome, progress=progress, vehicles_from=vehicles_from)
+    return outcome
+
+
+def refresh_batches(
+    environ: Mapping[str, str],
+    instance: dg.DagsterInstance,
+    batches: Iterable[DayRange],
+    outcome: Outcome,
+    *,
+    progress: ProgressReport,
+    vehicles_from: Path | None = None,
+    with_fleet: bool = True,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """One run for each of `batches`, in their order, with `tags`, then those that sum the touched months up.
+
+    What each did is added to `outcome`.
+
+    `with_fleet`: the first of them reads the fleet, which then serves all.
+
+    Raises:
+        RunFailed, RunStopped: a run failed, or was stopped; what earlier batches landed stays, and stands in `outcome`.
+    """
     job = build_defs(environ, resources={"progress": progress}).resolve_job_def("refresh")
     config = RawSessionsConfig(vehicles_from=None if vehicles_from is None else str(vehicles_from))
-    outcome = Outcome(days)
     began = time.monotonic()
-    with recorded_runs(settings.dagster_home) as instance:
-        for number, batch in enumerate(days.split(settings.max_partitions_per_run)):
-            result = job.execute_in_process(
-                instance=instance,
-                # The fleet that the first batch has found serves all of them.
-                asset_selection=_DAILY if number else None,
-                # Nobody repeats behind a person's back what ran in this process.
-                tags=range_tags(batch) | NEVER_AGAIN,
-                run_config={"ops": {"raw_sessions": {"config": config.model_dump()}}, "loggers": _QUIET},
-                raise_on_error=False,
-            )
-            if not result.success:
-                raise _failure_of(result)
-            _gather(result, outcome)
-    outcome.seconds["total"] = time.monotonic() - began
-    return outcome
+    for number, batch in enumerate(batches):
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=None if with_fleet and number == 0 else _DAILY,
+            # Nobody repeats behind a person's back what ran in this process.
+            tags={**(tags or {}), **range_tags(batch), **NEVER_AGAIN},
+            run_config={"ops": {"raw_sessions": {"config": config.model_dump()}}, "loggers": _QUIET},
+            raise_on_error=False,
+        )
+        _take_in(result, outcome)
+    for result in month_runs(environ, instance, {"loggers": _QUIET}):
+        _take_in(result, outcome)
+    outcome.seconds["total"] += time.monotonic() - began
 
 
 _DAILY = [dg.AssetKey(asset_name(table)) for table in (RAW_SESSIONS, *DAILY_TABLES)]
@@ -103,9 +127,15 @@ _DAILY = [dg.AssetKey(asset_name(table)) for table in (RAW_SESSIONS, *DAILY_TABL
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
-def _gather(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
-    """Add the figures of one run, which its assets told as observations."""
-    for event in result.all_events:
+def _take_in(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
+    if not result.success:
+        raise _failure_of(result)
+    add_told(result.all_events, outcome)
+
+
+def add_told(events: Iterable[dg.DagsterEvent], outcome: Outcome) -> None:
+    """Add the figures of one run to `outcome`: what its assets told as observations, among its `events`."""
+    for event in events:
         if event.is_asset_observation:
             told = event.asset_observation_data.asset_observation.metadata
             _add(outcome, {name: value.value for name, value in told.items()})
@@ -119,7 +149,7 @@ def _add(outcome: Outcome, told: Mapping[str, Any]) -> None:
     outcome.requests += told.get("requests", 0) + told.get("token_requests", 0)
     outcome.retries += told.get("retries", 0)
     outcome.refused_429 += told.get("refused_429", 0)
-    for step in ("fetch", "land", "derive"):
+    for step in ("fetch", "land", "derive", "months"):
         outcome.seconds[step] += told.get(f"{step}_seconds", 0.0)
 
 

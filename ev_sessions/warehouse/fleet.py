@@ -1,4 +1,4 @@
-"""Lands snapshots of the fleet, and answers who is in it and how busy they are. Nothing is deleted: what is no longer listed is marked."""
+"""Lands snapshots of the fleet; answers who is in it and how busy they are. Nothing is deleted: what is gone is marked so."""
 
 from __future__ import annotations
 
