@@ -67,5 +67,6 @@ def outcome_line(outcome: Outcome) -> str:
     return (
         f"{len(outcome.days)} days, {outcome.vehicles} vehicles ({outcome.vehicles_failed} failed), {outcome.sessions} sessions, "
         f"{outcome.requests} requests ({outcome.retries} retries, {outcome.refused_429} refused) in {seconds['total']:.1f} s: "
-        f"fetch {seconds['fetch']:.1f}, land {seconds['land']:.1f}, derive {seconds['derive']:.1f}"
+        f"fetch {seconds['fetch']:.1f}, land {seconds['land']:.1f}, derive {seconds['derive']:.1f}, "
+        f"months {seconds['months']:.1f}"
     )

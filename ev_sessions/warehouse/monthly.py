@@ -16,11 +16,10 @@ import duckdb
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
 
 # The days narrow the search to a small part of the table.
-_ROWS = """
-    analytics.sessions
-    WHERE report_date BETWEEN $report_month::DATE AND last_day($report_month::DATE)
-        AND session_day IN (SELECT session_day FROM month_days)
-"""
+_ROWS = (
+    "analytics.sessions WHERE report_date BETWEEN $report_month::DATE AND last_day($report_month::DATE) "
+    "AND session_day IN (SELECT session_day FROM month_days)"
+)
 
 # Enough for a month of 20,000 vehicles.
 _MEGABYTES = 128

@@ -60,7 +60,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, d
 def test_json_is_one_object_with_what_a_script_needs(told: tuple[Pipeline, dict[str, Any]]) -> None:
     _, outcome = told
     assert list(outcome) == ["days", "vehicles", "vehicles_failed", "sessions", "requests", "retries", "refused_429", "seconds"]
-    assert list(outcome["seconds"]) == ["fetch", "land", "derive", "total"]
+    assert list(outcome["seconds"]) == ["fetch", "land", "derive", "months", "total"]
     assert outcome["days"] == {"from": str(trailing(5).first), "to": str(LAST_DAY), "count": 5}
     assert 0 < outcome["seconds"]["fetch"] < outcome["seconds"]["total"]
 

@@ -1,5 +1,5 @@
 -- The month $report_month of analytics.monthly_savings, made afresh; its mark goes. The last statement gives MonthFigures.
--- {rows} are its sessions, which need the table month_days; {savings} are the measures of its customers.
+-- Its sessions are found by the table month_days; the measures of its customers are those of models/savings.sql.
 CREATE OR REPLACE TEMP TABLE asked_months AS
 SELECT $report_month::DATE AS report_month;
 
