@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from ev_sessions.automation.refresh import range_tags
 from ev_sessions.cli.main import app
-from ev_sessions.days import ONE_DAY, utc_today
+from ev_sessions.days import ONE_DAY, DayRange, utc_today
 from ev_sessions.sandbox import Quirks
 from ev_sessions.settings import variable
 from ev_sessions_tests.pipeline import (
@@ -82,11 +82,21 @@ def history(pipeline: Pipeline) -> list[dg.DagsterRun]:
 def test_a_range_longer_than_a_run_may_be_becomes_several_runs_each_with_its_days(
     told: tuple[Pipeline, dict[str, Any]],
 ) -> None:
-    runs = history(told[0])
+    runs = [run for run in history(told[0]) if run.job_name == "refresh"]
     assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * 3
     assert [range_tags(batch).items() <= run.tags.items() for run, batch in zip(runs, trailing(5).split(2), strict=True)] == [
         True
     ] * 3
+
+
+def test_the_months_that_all_batches_touched_are_summed_up_in_one_run_at_the_end(told: tuple[Pipeline, dict[str, Any]]) -> None:
+    pipeline, _ = told
+    *_, last = history(pipeline)
+    sums = "SELECT {month} AS month, sum(sessions), sum(savings_eur) FROM analytics.{table} GROUP BY month ORDER BY month"
+    by_day = pipeline.rows(sums.format(month="date_trunc('month', report_date)::DATE", table="daily_savings"))
+    assert by_day == pipeline.rows(sums.format(month="report_month", table="monthly_savings"))
+    assert range_tags(DayRange(by_day[0][0], by_day[-1][0])).items() <= last.tags.items()
+    assert pipeline.rows("FROM raw.touched_months") == []
 
 
 def test_the_fleet_is_asked_for_once_however_many_batches_there_are(told: tuple[Pipeline, dict[str, Any]]) -> None:
@@ -97,7 +107,7 @@ def test_the_fleet_is_asked_for_once_however_many_batches_there_are(told: tuple[
 
 def test_every_batch_is_checked(told: tuple[Pipeline, dict[str, Any]]) -> None:
     with dg.DagsterInstance.from_config(str(told[0].state / "dagster")) as instance:
-        for run in instance.get_runs():
+        for run in instance.get_runs(dg.RunsFilter(job_name="refresh")):
             evaluations = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
             assert len(evaluations) == 6
 
