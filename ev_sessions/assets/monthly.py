@@ -11,7 +11,8 @@ from datetime import date
 import dagster as dg
 
 from ev_sessions.assets.failures import failures_told
-from ev_sessions.assets.graph import DATABASE_POOL, OWNERS, TAGS, Graph, figures, shape_metadata, tell_run
+from ev_sessions.assets.graph import DATABASE_POOL, Graph, figures, shape_metadata, tell_run
+from ev_sessions.assets.published import published
 from ev_sessions.days import parse_day
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import DAILY_SAVINGS, MONTHLY_SAVINGS, RAW_TOUCHED_MONTHS
@@ -23,16 +24,8 @@ _MONTHS_PER_RUN = 12
 
 def touched_months_spec(graph: Graph) -> dg.AssetSpec:
     """The months that a change of daily rows reached. Its materializations are what `monthly_savings` waits for."""
-    return dg.AssetSpec(
-        touched_months_key(graph),
-        deps=[graph.key(DAILY_SAVINGS)],
-        description="Months of the report date whose sessions, or whose finality, changed. Reported by the step that derives days.",
-        group_name=MONTHLY_SAVINGS.schema,
-        owners=list(OWNERS),
-        tags=TAGS,
-        metadata={"dagster/table_name": RAW_TOUCHED_MONTHS.full_name},
-        partitions_def=graph.months,
-    )
+    spec = graph.spec(RAW_TOUCHED_MONTHS, deps=[DAILY_SAVINGS], kinds={"duckdb"})
+    return spec.replace_attributes(key=touched_months_key(graph), group_name=MONTHLY_SAVINGS.schema, partitions_def=graph.months)
 
 
 def touched_months_key(graph: Graph) -> dg.AssetKey:
@@ -59,10 +52,12 @@ def monthly_savings_asset(graph: Graph) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, session_warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> None:
         began = time.monotonic()
-        with failures_told(context, clock), session_warehouse.writing() as connection:
-            months = _months_of(graph, context.partition_keys, pending_months(connection))
-            summed = sum_months(connection, months, run_id=context.run.run_id, derived_at=clock.now())
-        tell_run(context, context.asset_key, {"months_seconds": time.monotonic() - began, "months": len(summed)})
+        with failures_told(context, clock):
+            with session_warehouse.writing() as connection:
+                months = _months_of(graph, context.partition_keys, pending_months(connection))
+                summed = sum_months(connection, months, run_id=context.run.run_id, derived_at=clock.now())
+            summed_in = {"months_seconds": time.monotonic() - began, "months": len(summed)}
+            tell_run(context, context.asset_key, summed_in | published(session_warehouse))
         told = {month.report_month.isoformat(): month for month in summed}
         for partition in context.partition_keys:
             context.add_asset_metadata(_shown(told[partition]) | shape_metadata(MONTHLY_SAVINGS), partition_key=partition)

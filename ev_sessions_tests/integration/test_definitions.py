@@ -9,7 +9,9 @@ from ev_sessions.definitions import build_defs, defs
 from ev_sessions.settings import SettingsError
 from ev_sessions.tables import DAILY_TABLES
 
-ASSETS = {"raw_users", "raw_vehicles", "raw_sessions", "sessions", "daily_energy", "daily_savings", "fleet_daily"}
+DAILY = {"raw_sessions", "sessions", "daily_energy", "daily_savings", "fleet_daily"}
+MONTHLY = {"touched_months", "monthly_savings"}
+ASSETS = {"raw_users", "raw_vehicles"} | DAILY | MONTHLY
 
 
 def specs_of(location: dg.Definitions) -> dict[str, dg.AssetSpec]:
@@ -46,6 +48,8 @@ def test_the_way_of_the_data_is_the_way_of_the_graph() -> None:
     assert upstream["raw_sessions"] == {"raw_users", "raw_vehicles"}
     assert upstream["sessions"] == {"raw_sessions"}
     assert upstream["daily_energy"] == upstream["daily_savings"] == upstream["fleet_daily"] == {"sessions"}
+    assert upstream["touched_months"] == {"daily_savings"}
+    assert upstream["monthly_savings"] == {"touched_months"}
 
 
 def test_no_derived_asset_is_reached_by_several_ways_else_a_backfill_is_refused_at_every_other_start_of_the_page() -> None:
