@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -41,10 +42,14 @@ class Automation:
         """What the sensors ask for now."""
         runs: list[Run] = []
         for sensor in self._sensors:
-            context = dg.build_sensor_context(
-                instance=self._instance, cursor=self._cursors.get(sensor.name), definitions=self._defs, sensor_name=sensor.name
-            )
-            found = sensor.evaluate_tick(context)
+            with dg.build_sensor_context(
+                instance=self._instance,
+                cursor=self._cursors.get(sensor.name),
+                sensor_name=sensor.name,
+                definitions=self._defs,
+                resources={name: (self._defs.resources or {})[name] for name in sensor.required_resource_keys},
+            ) as context:
+                found = sensor.evaluate_tick(context)
             if found.cursor is not None:
                 self._cursors[sensor.name] = found.cursor
             runs += self._new(sensor.name, sensor.job_name, found.run_requests or [], {"dagster/sensor_name": sensor.name})
@@ -52,9 +57,12 @@ class Automation:
 
     def automated(self, now: datetime) -> list[Run]:
         """What the automation conditions ask for: one run per asset and partition."""
-        result = dg.evaluate_automation_conditions(
-            self._defs, self._instance, evaluation_time=now, cursor=self._conditions_cursor
-        )
+        with warnings.catch_warnings():
+            # Dagster's own use of what it calls beta.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            result = dg.evaluate_automation_conditions(
+                self._defs, self._instance, evaluation_time=now, cursor=self._conditions_cursor
+            )
         self._conditions_cursor = result.cursor
         return [
             Run(job=AUTOMATED_JOB, tags={} if partition is None else {"dagster/partition": partition}, assets=(found.key,))

@@ -63,8 +63,7 @@ class Machine:
             run_id = str(uuid4())
             killed = self._process(run, run_id, clock)
             if killed:
-                with self._reaping:
-                    reap(self._instance)
+                self._bury(run_id)
             if not killed or self._succeeded(run_id):
                 self.endings.append(Ending(run, asked_at, self._cause(run_id)))
                 return
@@ -88,6 +87,15 @@ class Machine:
             usual.append(time.monotonic() - began)
         self.counts["killed" if killed else "failed" if process.exitcode else "succeeded"] += 1
         return killed
+
+    def _bury(self, run_id: str) -> None:
+        """End the run that was killed: by its lock, or, as Dagster's launcher does, because its process never came so far."""
+        with self._reaping:
+            reap(self._instance)
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            self.counts["killed before they had their lock"] += 1
+            self._instance.report_run_failed(run)
 
     def _succeeded(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
