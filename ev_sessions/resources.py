@@ -23,9 +23,19 @@ from ev_sessions.file_locks import is_held, locked
 from ev_sessions.partner_api import BearerToken, ClientCredentials, ConfigError, Pace, PartnerApi, PartnerApiConfig
 from ev_sessions.price_zones import time_zones
 from ev_sessions.run_locks import alive
-from ev_sessions.settings import FILE_SUFFIX, ReportDate, SessionDay, Settings, SettingsError, read_secret_file, variable
+from ev_sessions.settings import (
+    FILE_SUFFIX,
+    PublishedAccess,
+    ReportDate,
+    SessionDay,
+    Settings,
+    SettingsError,
+    read_secret_file,
+    variable,
+)
 from ev_sessions.stage.parts import WindowStage, open_window
 from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.publish import Publication, publish
 from ev_sessions.webhooks import call, post
 
 # Where the client's word for something is not the setting's.
@@ -210,6 +220,8 @@ class WarehouseResource(DuckDBResource):
     default_time_zone: str = Field("UTC", description="Time zone where the price zone is unknown")
     replaced_time_zones: dict[str, str] = Field(default_factory=dict, description="Time zones that replace the built-in ones")
     hold_share: float = Field(0.5, description="Share of a vehicle's rows whose loss at once is held for confirmation")
+    published: str = Field(description="Folder of the files that readers get")
+    published_access: PublishedAccess = Field(PublishedAccess.OWNER, description="Who may read them")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> WarehouseResource:
@@ -222,6 +234,8 @@ class WarehouseResource(DuckDBResource):
             default_time_zone=settings.default_time_zone,
             replaced_time_zones=settings.time_zones,
             hold_share=settings.hold_share,
+            published=str(settings.published_path),
+            published_access=settings.published_access,
         )
 
     @contextmanager
@@ -245,6 +259,10 @@ class WarehouseResource(DuckDBResource):
     def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """The one read-write connection; see `Database.writing` for what it raises."""
         return self._database().writing()
+
+    def publish(self) -> Publication:
+        """Bring what readers get up to date; see `ev_sessions.warehouse.publish.publish` for what it raises."""
+        return publish(self._database(), Path(self.published), self.published_access)
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -8,6 +8,7 @@ import dagster as dg
 from ev_sessions.assets.failures import failures_told
 from ev_sessions.assets.graph import DATABASE_POOL, Graph, figures, partition_days, shape_metadata, tell_run
 from ev_sessions.assets.monthly import report_touched_months
+from ev_sessions.assets.published import published
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
@@ -22,7 +23,7 @@ from ev_sessions.warehouse.derive import DayFigures, derive
 
 
 def derived_assets(graph: Graph) -> dg.AssetsDefinition:
-    """The derived tables as one step: they stand on each other and are written together."""
+    """The derived tables as one step: they stand on each other and are written together, and then published."""
 
     @dg.multi_asset(
         name=graph.name("derived"),
@@ -36,16 +37,18 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None]]:
         days = partition_days(context)
         began = time.monotonic()
-        with failures_told(context, clock), session_warehouse.writing() as connection:
-            report = derive(
-                connection,
-                days,
-                run_id=context.run.run_id,
-                report_date=session_warehouse.report_date,
-                lookback_days=session_warehouse.lookback_days,
-                derived_at=clock.now(),
-            )
-        tell_run(context, graph.key(FLEET_DAILY), {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)})
+        with failures_told(context, clock):
+            with session_warehouse.writing() as connection:
+                report = derive(
+                    connection,
+                    days,
+                    run_id=context.run.run_id,
+                    report_date=session_warehouse.report_date,
+                    lookback_days=session_warehouse.lookback_days,
+                    derived_at=clock.now(),
+                )
+            derived_in = {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)}
+            tell_run(context, graph.key(FLEET_DAILY), derived_in | published(session_warehouse))
         report_touched_months(context, graph, report.touched_months)
         asked = [day for day in report.days if day.session_day in days]
         for table in DAILY_TABLES:

@@ -1,7 +1,8 @@
 """What notebooks get: the derived tables, and any query, as pandas frames with right dtypes. Nothing here writes.
 
-Without `with`, every call opens the database, reads and closes it, so that a forgotten notebook never keeps the nightly run
-waiting. Inside `with`, one connection is held: all calls see the same state, and writers wait until it ends.
+They read what is published (`ev_sessions.warehouse.publish`) and so never meet the writer, unless they name the database itself.
+Without `with`, every call opens the file, reads and closes it, and sees what was published last. Inside `with`, one connection
+is held, and all calls see the same state.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
 from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, Table
 from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.publish import views_path
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -45,20 +47,21 @@ class NotAQuery(PermanentError, ValueError):
 
 
 def open_data(path: Path | str | None = None) -> Data:
-    """Open the database at `path` for reading; None: the one that the environment's settings name.
+    """Open what is published for reading, in the folder that the environment's settings name: no run waits for its readers.
 
-    The result can be used as it is, or in a `with` statement (see `Data`).
+    `path` names another file: published views, or a database itself, which nobody can write while it is held open. The result
+    can be used as it is, or in a `with` statement (see `Data`).
 
     Raises:
-        EvSessionsError: there is no database, it is not ours, or somebody else holds it; the message says what to do.
+        EvSessionsError: nothing is published yet, the file is not ours, or somebody else holds it; the message says what to do.
     """
-    database = _configured_database() if path is None else Database(Path(path))
+    database = _configured_views() if path is None else Database(Path(path))
     with database.reading():
         return Data(database)
 
 
 class Data:
-    """A database, read only, whose tables and queries come as pandas frames.
+    """A database or published views, read only, whose tables and queries come as pandas frames.
 
     Their dtypes:
 
@@ -130,9 +133,9 @@ class Data:
             yield connection
 
 
-def _configured_database() -> Database:
+def _configured_views() -> Database:
     settings = Settings.from_env(os.environ)
-    return Database(settings.database_path, lock_timeout_seconds=settings.lock_timeout_seconds)
+    return Database(views_path(settings.published_path), lock_timeout_seconds=settings.lock_timeout_seconds)
 
 
 def _day(day: date | str) -> date:

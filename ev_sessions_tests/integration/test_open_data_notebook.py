@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ev_sessions.settings import PublishedAccess
 from ev_sessions.tables import RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.publish import publish
 from ev_sessions_tests.raw_rows import NOW, at, derive_days, insert, session, uid, vehicle
 
 PAGE = Path(__file__).parents[2] / "docs" / "notebook.md"
@@ -20,11 +22,11 @@ FIRST, LAST = date(2026, 3, 1), date(2026, 3, 31)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = tmp_path / "sessions.duckdb"
+def published(tmp_path: Path) -> Path:
+    database = Database(tmp_path / "sessions.duckdb")
     user = {"org_id": uid("org"), "user_id": uid("user of v1"), "external_user_id": "C-17"}
     money = {"energy_charged_kwh": 10, "actual_cost_eur": Decimal("2.5"), "actual_savings_eur": Decimal("0.5")}
-    with Database(path).writing() as connection:
+    with database.writing() as connection:
         insert(connection, RAW_VEHICLES, vehicle("v1"))
         insert(connection, RAW_USERS, user | {"first_seen_at": NOW, "last_seen_at": NOW, "run_id": "fleet"})
         insert(
@@ -35,7 +37,8 @@ def database(tmp_path: Path) -> Path:
             session("bare", day=date(2026, 3, 3), time_zone="Europe/London"),
         )
         derive_days(connection, FIRST, LAST)
-    return path
+    publish(database, tmp_path / "published", PublishedAccess.OWNER)
+    return tmp_path / "published"
 
 
 def run_page() -> dict[str, Any]:
@@ -47,8 +50,8 @@ def run_page() -> dict[str, Any]:
     return namespace
 
 
-def test_the_notebook_page_runs_and_gives_what_it_says(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EV_SESSIONS_DATABASE", str(database))
+def test_the_notebook_page_runs_and_gives_what_it_says(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EV_SESSIONS_PUBLISHED", str(published))
     results = run_page()
     assert len(results["fleet"]) == 31
     assert len(results["unfinished"]) == 31
