@@ -49,10 +49,30 @@ def recorded_runs(home: Path) -> Iterator[dg.DagsterInstance]:
     """
     folder = prepare_home(home)
     os.environ["DAGSTER_HOME"] = str(folder)
+    with unhurried_commits(), _usable(folder), _opened(folder) as instance:
+        reap(instance)
+        yield instance
+
+
+@contextmanager
+def existing_history(home: Path) -> Iterator[dg.DagsterInstance | None]:
+    """The instance under `home`, to be read from; None where there is none, and none is made.
+
+    Raises:
+        HomeUnusable: the history cannot be read.
+    """
+    folder = home.resolve()
+    if not (folder / "dagster.yaml").exists():
+        yield None
+        return
+    with _usable(folder), _opened(folder) as instance:
+        yield instance
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
     try:
-        with unhurried_commits(), _opened(folder) as instance:
-            reap(instance)
-            yield instance
+        yield
     except DBAPIError as error:
         raise HomeUnusable(
             f"cannot use Dagster's history in {folder}: {error.orig}; free some space, mend the rights, "

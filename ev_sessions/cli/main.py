@@ -75,6 +75,27 @@ def run(
         raise typer.Exit(INCOMPLETE)
 
 
+@app.command(epilog="Example: `ev-sessions backfill --from 2025-01-01 --to 2025-12-31 --dry-run`")
+@one_line_errors
+def backfill(
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="First UTC day, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", metavar="DAY", help="Last UTC day, included; yesterday at the latest.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it costs: ask nothing, write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Read a long range of days, batch by batch, behind the daily work; says beforehand how many requests and how long.
+
+    Stopped or killed, the same command goes on where it was: batches that are done are not read again, unlike with `run`.
+    """
+    from ev_sessions.cli.backfill import run_backfill, tell_backfill
+
+    days = DayRange(parse_day(first), parse_day(last))
+    if dry_run:
+        tell_backfill(os.environ, days, as_json=as_json)
+    elif run_backfill(os.environ, days, as_json=as_json):
+        raise typer.Exit(INCOMPLETE)
+
+
 @app.command(epilog="Example: `ev-sessions demo`")
 @one_line_errors
 def demo() -> None:

@@ -36,15 +36,24 @@ def run_range(environ: Mapping[str, str], days: DayRange, vehicles_from: Path | 
         outcome = refresh(environ, days, progress=ProgressReport(), vehicles_from=vehicles_from)
         typer.echo(json.dumps(outcome.as_json()))
         return outcome.vehicles_failed
+    with ProgressBar(Console(stderr=True)) as bar:
+        outcome = refresh(environ, days, progress=bar, vehicles_from=vehicles_from)
+    show_outcome(settings.database_path, outcome)
+    return outcome.vehicles_failed
+
+
+def show_outcome(database: Path, outcome: Outcome) -> None:
+    """Print the last days of a refresh, their totals, and what it did.
+
+    Raises:
+        DatabaseMissing, DatabaseLocked: the database cannot be read.
+    """
     # It brings pandas, whose import takes half a second: a script that reads the JSON does not wait for it.
     from ev_sessions.cli.summary import show_days
 
-    with ProgressBar(Console(stderr=True)) as bar:
-        outcome = refresh(environ, days, progress=bar, vehicles_from=vehicles_from)
     console = Console()
-    show_days(console, settings.database_path, days)
+    show_days(console, database, outcome.days)
     console.print(outcome_line(outcome))
-    return outcome.vehicles_failed
 
 
 def require_partitions(days: DayRange, first_day: date, today: date) -> None:
