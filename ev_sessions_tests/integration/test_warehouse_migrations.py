@@ -1,0 +1,103 @@
+"""The migrations that ship, on databases as older versions made them."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ev_sessions.tables import DAILY_SAVINGS, FLEET_DAILY, RAW_TOUCHED_DAYS, RAW_VEHICLES
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.scripts import run_sql
+from ev_sessions_tests.raw_rows import NOW, derive_days, insert, rows_of, touched, vehicle
+
+FINAL_DAY, OPEN_DAY, TOUCHED_DAY = date(2026, 2, 28), date(2026, 3, 1), date(2026, 3, 2)
+SCHEMAS = Path(__file__).parent / "schemas"
+
+# A value for every column that must have one and that a test does not name.
+_PLAIN: dict[str, Any] = {"BIGINT": 0, "VARCHAR": "", "BOOLEAN": False, "TIMESTAMP WITH TIME ZONE": NOW, "MAP(VARCHAR, BIGINT)": {}}
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "SELECT table_schema, table_name, ordinal_position, column_name, data_type, is_nullable FROM information_schema.columns "
+        "ORDER BY ALL"
+    ).fetchall()
+
+
+def _old_row(connection: duckdb.DuckDBPyConnection, table: str, **values: object) -> None:
+    required = connection.execute(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema || '.' || table_name = ? AND is_nullable = 'NO'",
+        [table],
+    ).fetchall()
+    row = {name: _PLAIN.get(kind) for name, kind in required} | values
+    places = ", ".join("?" for _ in row)
+    connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", list(row.values()))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    """A database of schema 1: a final day, an open one and one that a landing touched, with sessions of two months."""
+    path = tmp_path / "ev_sessions.duckdb"
+    owner = dict.fromkeys(("org_id", "user_id", "electric_vehicle_id"), vehicle("v1")["user_id"])
+    with duckdb.connect(path) as connection:
+        run_sql(connection, (SCHEMAS / "1.sql").read_text())
+        connection.execute("INSERT INTO raw.schema_info VALUES (1, 'ev-sessions 0.1.0', now())")
+        for day in (FINAL_DAY, OPEN_DAY, TOUCHED_DAY):
+            _old_row(
+                connection,
+                "analytics.fleet_daily",
+                session_day=day,
+                is_final=day == FINAL_DAY,
+                oldest_read_at=NOW,
+                sessions=7,
+                energy_kwh=1.5,
+            )
+        for report_date in (FINAL_DAY, OPEN_DAY):
+            _old_row(connection, "analytics.daily_savings", session_day=FINAL_DAY, report_date=report_date, **owner)
+        insert(connection, RAW_TOUCHED_DAYS, touched(TOUCHED_DAY))
+        insert(connection, RAW_VEHICLES, vehicle("v1"))
+    return Database(path)
+
+
+def test_a_migrated_database_has_the_tables_of_a_new_one(database: Database, tmp_path: Path) -> None:
+    with database.writing() as migrated, Database(tmp_path / "new.duckdb").writing() as new:
+        assert _columns(migrated) == _columns(new)
+
+
+def test_the_figures_of_the_days_stay_as_they_were(database: Database) -> None:
+    with database.writing() as connection:
+        days = rows_of(connection, FLEET_DAILY)
+    assert [day["session_day"] for day in days] == [FINAL_DAY, OPEN_DAY, TOUCHED_DAY]
+    assert {(day["sessions"], day["energy_kwh"], day["data_through"]) for day in days} == {(7, 1.5, NOW)}
+
+
+def test_a_day_knows_the_report_dates_of_its_sessions(database: Database) -> None:
+    with database.writing() as connection:
+        dates = [(day["first_report_date"], day["last_report_date"]) for day in rows_of(connection, FLEET_DAILY)]
+        assert len(rows_of(connection, DAILY_SAVINGS)) == 2
+    assert dates == [(FINAL_DAY, OPEN_DAY), (None, None), (None, None)]
+
+
+def test_the_next_run_derives_the_days_that_are_not_final_and_no_others(database: Database) -> None:
+    with database.writing() as connection:
+        derived = derive_days(connection, date(2026, 5, 1))
+    assert [day.session_day for day in derived.days] == [OPEN_DAY, TOUCHED_DAY, date(2026, 5, 1)]
+
+
+def test_every_month_that_has_sessions_waits_to_be_summed_up(database: Database) -> None:
+    with database.writing() as connection:
+        months = connection.execute("SELECT report_month FROM raw.touched_months ORDER BY ALL").fetchall()
+    assert months == [(date(2026, 2, 1),), (date(2026, 3, 1),)]
+
+
+def test_the_older_database_is_kept_beside_it_as_it_was(database: Database) -> None:
+    with database.writing():
+        pass
+    (copy,) = database.path.parent.glob("ev_sessions.v1.*.backup.duckdb")
+    with duckdb.connect(copy, read_only=True) as connection:
+        assert connection.execute("SELECT count(oldest_read_at) FROM analytics.fleet_daily").fetchall() == [(3,)]
