@@ -59,9 +59,7 @@ def sum_months(
     Raises:
         duckdb.Error: the month at hand and those after it stay as they were.
     """
-    return [
-        _sum_frugally(connection, {"report_month": month, "run_id": run_id, "derived_at": derived_at}) for month in months
-    ]
+    return [_sum_frugally(connection, {"report_month": month, "run_id": run_id, "derived_at": derived_at}) for month in months]
 
 
 def _sum_frugally(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> MonthFigures:

@@ -18,7 +18,13 @@ FINAL_DAY, OPEN_DAY, TOUCHED_DAY = date(2026, 2, 28), date(2026, 3, 1), date(202
 SCHEMAS = Path(__file__).parent / "schemas"
 
 # A value for every column that must have one and that a test does not name.
-_PLAIN: dict[str, Any] = {"BIGINT": 0, "VARCHAR": "", "BOOLEAN": False, "TIMESTAMP WITH TIME ZONE": NOW, "MAP(VARCHAR, BIGINT)": {}}
+_PLAIN: dict[str, Any] = {
+    "BIGINT": 0,
+    "VARCHAR": "",
+    "BOOLEAN": False,
+    "TIMESTAMP WITH TIME ZONE": NOW,
+    "MAP(VARCHAR, BIGINT)": {},
+}
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
