@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help demo test check format lock bench docs clean
+.PHONY: help demo test soak check format lock bench docs clean
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
@@ -19,6 +19,9 @@ demo: $(INSTALLED) ## Run the whole way once, against a simulated fleet of 200 v
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/pytest -n 2
+
+soak: $(INSTALLED) ## Live through 60 simulated days of trouble and compare every table with the truth (some 15 minutes)
+	$(BIN)/python -m ev_sessions_tests.soak
 
 check: $(INSTALLED) ## Lint, formatting, types, and whether the Dagster definitions load
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from ev_sessions_tests.soak.execution import Run, ShiftedClock, execute
 _AT_ONCE = 2
 _RETRIES = 3
 _FIRST_GUESS = 2.0
+_IMPORTED_LATE = ("dagster._core.storage.sqlite_storage", "alembic.command", "pandas", "pyarrow.parquet", "pyarrow.compute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ class Machine:
         self._instance = instance
         self._kill_share = kill_share
         self._chance = chance
-        # Processes fork from a server that has imported everything already, so that a run does not wait for it.
+        # Processes fork from a server that has imported everything already: that would take most of a small run's time.
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload([execute.__module__])
+        self._processes.set_forkserver_preload([execute.__module__, *_IMPORTED_LATE])
         self._seconds: dict[str, list[float]] = defaultdict(lambda: [_FIRST_GUESS])
         self._reaping = Lock()
         self.counts: Counter[str] = Counter()

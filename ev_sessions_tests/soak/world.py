@@ -19,7 +19,7 @@ SETTLED_AFTER = 17
 
 _LATE_SHARE = 0.05
 _LATEST = timedelta(days=5)
-_TICKS = (time(3, 15), time(3, 40), time(5, 0), time(9, 30), time(21, 0))
+_TICKS = (time(3, 15), time(3, 40), time(5, 0), time(21, 0))
 """When the machine looks at its schedules and sensors. The daemon does so all day; these moments see every due time pass."""
 
 
