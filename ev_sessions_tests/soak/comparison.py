@@ -13,7 +13,8 @@ import dagster as dg
 import duckdb
 
 from ev_sessions.file_locks import is_held
-from ev_sessions.tables import SESSION_FIELDS
+from ev_sessions.tables import PUBLISHED_TABLES, SESSION_FIELDS
+from ev_sessions.warehouse.publish import VIEWS
 from ev_sessions_tests.soak.expected import Expected, Key
 
 _FIELDS = ("org_id", "user_id", "electric_vehicle_id", *(column.name for column in SESSION_FIELDS))
@@ -47,6 +48,26 @@ def differences_in_tables(database: Path, expected: Expected, ever_stood: Collec
             *_days(connection, expected, final_through),
             *_nothing_pending(connection),
         ]
+
+
+def differences_in_what_is_published(database: Path, published: Path) -> list[str]:
+    """Where the views for readers show something else than the tables hold."""
+    with reading(database) as connection:
+        connection.execute(f"ATTACH '{published / VIEWS}' AS published (READ_ONLY)")
+        return [
+            f"the published {table.full_name} {what} {rows} rows"
+            for table in PUBLISHED_TABLES
+            for what, left, right in (
+                ("lacks", table.full_name, f"published.{table.full_name}"),
+                ("has too much", f"published.{table.full_name}", table.full_name),
+            )
+            if (rows := _rows_only_in(connection, left, right))
+        ]
+
+
+def _rows_only_in(connection: duckdb.DuckDBPyConnection, left: str, right: str) -> int:
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM (FROM {left} EXCEPT ALL FROM {right})").fetchall()
+    return int(rows)
 
 
 def differences_in_what_is_held(instance: dg.DagsterInstance, state: Path) -> list[str]:

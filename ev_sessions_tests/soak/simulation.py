@@ -26,6 +26,7 @@ from ev_sessions_tests.soak.automation import Automation
 from ev_sessions_tests.soak.comparison import (
     differences_in_tables,
     differences_in_what_is_held,
+    differences_in_what_is_published,
     reading,
     standing_keys,
 )
@@ -136,6 +137,7 @@ class _Weeks:
             figures=self._figures(),
             differences=[
                 *differences_in_tables(self._database, expected, self._ever_stood, final_through),
+                *differences_in_what_is_published(self._database, self._database.parent / "published"),
                 *differences_in_what_is_held(self._instance, self._database.parent),
                 *self._unexpected_failures(),
             ],
