@@ -15,7 +15,10 @@ from uuid import UUID
 import duckdb
 
 from ev_sessions.days import DayRange
-from ev_sessions.warehouse.scripts import read_script, run_sql
+from ev_sessions.warehouse.scripts import frugally, read_script, run_sql
+
+# Enough for a ledger of ten million rows, which nobody who looks every minute may hold in memory.
+_MEGABYTES = 128
 
 _EVER = DayRange(date(1, 1, 1), date(9999, 12, 30))
 
@@ -139,4 +142,5 @@ def _hulls(windows: Iterable[VehicleDays], days: DayRange) -> dict[UUID, DayRang
 
 def _ask(connection: duckdb.DuckDBPyConnection, question: str, days: DayRange) -> list[tuple[Any, ...]]:
     text = read_script(f"questions/{question}.sql", lives=read_script("questions/lives.sql"))
-    return run_sql(connection, text, {"first": days.first, "last": days.last}).fetchall()
+    values = {"first": days.first, "last": days.last}
+    return frugally(connection, _MEGABYTES, lambda: run_sql(connection, text, values).fetchall())

@@ -1,12 +1,13 @@
 """Ranges of days at the edges of days, months and years."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ev_sessions.days import DayRange, DayRangeError, parse_day, utc_today
+from ev_sessions.days import DayRange, DayRangeError, consecutive, islands, parse_day, utc_today
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 
@@ -31,6 +32,31 @@ def test_the_pieces_of_a_split_follow_each_other_and_lose_no_day(first: date, le
     assert [day for piece in pieces for day in piece] == list(whole)
     assert all(len(piece) == size for piece in pieces[:-1])
     assert len(pieces[-1]) <= size
+
+
+@given(first=DAYS, length=st.integers(1, 800), size=st.integers(1, 400))
+def test_the_pieces_of_a_split_from_the_back_are_full_but_for_the_oldest(first: date, length: int, size: int) -> None:
+    whole = DayRange(first, first + timedelta(days=length - 1))
+    pieces = whole.split_back(size)
+    assert [day for piece in reversed(pieces) for day in piece] == list(whole)
+    assert all(len(piece) == size for piece in pieces[:-1])
+
+
+def test_a_range_is_not_split_from_the_back_into_nothing() -> None:
+    with pytest.raises(DayRangeError, match="pieces of 0 days"):
+        DayRange(date(2025, 1, 1), date(2025, 1, 2)).split_back(0)
+
+
+@given(st.lists(st.builds(DayRange.trailing, st.dates(date(2025, 1, 1), date(2025, 3, 1)), st.integers(1, 9))))
+def test_islands_have_the_same_days_in_the_fewest_ranges(ranges: list[DayRange]) -> None:
+    found = islands(ranges)
+    assert {day for days in found for day in days} == {day for days in ranges for day in days}
+    assert all(before.last + timedelta(days=1) < after.first for before, after in pairwise(found))
+
+
+def test_days_that_follow_on_one_another_are_one_range() -> None:
+    days = [date(2025, 3, 1), date(2025, 2, 27), date(2025, 2, 28), date(2025, 3, 3)]
+    assert [str(each) for each in consecutive(days)] == ["2025-02-27..2025-03-01", "2025-03-03..2025-03-03"]
 
 
 def test_a_split_crosses_the_end_of_a_year() -> None:

@@ -5,19 +5,19 @@ WITH lives AS (
     SELECT electric_vehicle_id, first_day, last_day, fetched_at, landed_at
     FROM raw.fetches
     WHERE outcome = 'failed'
-), answered AS (
-    SELECT electric_vehicle_id, first_day, last_day, fetched_at
-    FROM raw.fetches
-    SEMI JOIN failed USING (electric_vehicle_id)
-    WHERE outcome IN ('complete', 'count_mismatch', 'gone')
+), answered_whole AS (
+    -- Whole windows first: hardly any is left to be taken apart into its days. The failures are few, the ledger is long.
+    SELECT DISTINCT failed.electric_vehicle_id, failed.fetched_at
+    FROM raw.fetches AS answer
+    JOIN failed
+        ON answer.electric_vehicle_id = failed.electric_vehicle_id
+        AND answer.fetched_at > failed.fetched_at
+        AND answer.first_day <= failed.first_day
+        AND answer.last_day >= failed.last_day
+    WHERE answer.outcome IN ('complete', 'count_mismatch', 'gone')
 ), standing AS (
-    -- Whole windows first: hardly any is left to be taken apart into its days.
     FROM failed
-    ANTI JOIN answered
-        ON answered.electric_vehicle_id = failed.electric_vehicle_id
-        AND answered.fetched_at > failed.fetched_at
-        AND answered.first_day <= failed.first_day
-        AND answered.last_day >= failed.last_day
+    ANTI JOIN answered_whole USING (electric_vehicle_id, fetched_at)
 ), failed_days AS (
     SELECT
         electric_vehicle_id,
@@ -28,6 +28,14 @@ WITH lives AS (
         ))::DATE AS session_day,
     FROM standing
     JOIN lives USING (electric_vehicle_id)
+), answered_days AS (
+    SELECT DISTINCT failed_days.electric_vehicle_id, failed_days.fetched_at, session_day
+    FROM raw.fetches AS answer
+    JOIN failed_days
+        ON answer.electric_vehicle_id = failed_days.electric_vehicle_id
+        AND answer.fetched_at > failed_days.fetched_at
+        AND session_day BETWEEN answer.first_day AND answer.last_day
+    WHERE answer.outcome IN ('complete', 'count_mismatch', 'gone')
 ), unanswered AS (
     SELECT
         electric_vehicle_id,
@@ -35,10 +43,7 @@ WITH lives AS (
         count(*) AS attempts,
         max(landed_at) AS failed_at,
     FROM failed_days
-    ANTI JOIN answered
-        ON answered.electric_vehicle_id = failed_days.electric_vehicle_id
-        AND answered.fetched_at > failed_days.fetched_at
-        AND failed_days.session_day BETWEEN answered.first_day AND answered.last_day
+    ANTI JOIN answered_days USING (electric_vehicle_id, fetched_at, session_day)
     GROUP BY electric_vehicle_id, session_day
 ), numbered AS (
     SELECT

@@ -7,10 +7,16 @@ WITH lives AS (
     SELECT session_day, session_day - (row_number() OVER (ORDER BY session_day))::INTEGER AS island
     FROM asked_days
 ), reads AS (
-    SELECT electric_vehicle_id, first_day, last_day
+    -- Of the windows of a week or more, those that begin in the same week have a day in common, so together they are one window:
+    -- what is sorted below is a fraction of the ledger.
+    SELECT electric_vehicle_id, min(first_day) AS first_day, max(last_day) AS last_day
     FROM raw.fetches
     WHERE last_day >= (SELECT min(session_day) FROM asked_days)
         AND first_day <= (SELECT max(session_day) FROM asked_days)
+    GROUP BY
+        electric_vehicle_id,
+        last_day - first_day >= 6,
+        if(last_day - first_day >= 6, date_trunc('week', first_day), first_day)
     UNION ALL
     -- A read of the day after its life, so that what lies behind the last real one is a hole like any other.
     SELECT electric_vehicle_id, last_day + 1, last_day + 1
