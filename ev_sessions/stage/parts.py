@@ -102,7 +102,8 @@ def open_window(
     """The stage of the run called `run` over `days`, with the parts that dead runs of the same window left behind.
 
     Parts read longer than `max_age` before `now` (aware UTC), and damaged ones, are deleted instead, whatever window a dead run
-    left them in. Leaving the context without an error removes the folder when no part is left in it; after an error the parts stay for the next run.
+    left them in. Leaving the context without an error removes the folder when no part is left in it; after an error the parts
+    stay for the next run.
 
     Raises:
         StageFailed: the folder cannot be made.
