@@ -261,3 +261,13 @@ def test_a_record_without_an_id_leaves_the_quarantine_although_the_days_read_hav
     pipeline.sandbox.quirks.clear()
     pipeline.refresh(trailing(2))
     assert pipeline.rows("SELECT count(*) FROM raw.quarantine") == [(0,)]
+
+
+def test_a_record_whose_day_nobody_can_tell_counts_on_one_day_although_the_days_read_have_moved_on(pipeline: Pipeline) -> None:
+    vehicle = pipeline.sandbox.truth.vehicle_ids()[0]
+    pipeline.sandbox.quirks[vehicle] = Quirks(extra=(broken_body(UUID(int=1), 0, Breakage.NO_PLUG_IN),))
+    counted = "SELECT session_day FROM analytics.fleet_daily WHERE quarantined > 0"
+    pipeline.refresh(DayRange(trailing(4).first, trailing(2).first))
+    assert pipeline.rows(counted) == [(trailing(4).first,)]
+    pipeline.refresh(trailing(3))
+    assert pipeline.rows(counted) == [(trailing(3).first,)]

@@ -73,6 +73,15 @@ SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id
 FROM raw.quarantine
 SEMI JOIN concerned ON concerned.id = try_cast(record_key AS UUID);
 
+-- A record whose own day is unknown counts on the first of its days. Where that was, it counts no more.
+CREATE OR REPLACE TEMP TABLE uncounted AS
+SELECT entry.first_day AS session_day
+FROM raw.quarantine AS entry
+LEFT JOIN entering USING (electric_vehicle_id, record_key)
+LEFT JOIN mended USING (electric_vehicle_id, record_key)
+WHERE entry.first_day < entry.last_day
+    AND if(entering.record_key IS NULL, mended.record_key IS NOT NULL, entering.first_day <> entry.first_day);
+
 DELETE FROM raw.quarantine AS entry
 USING (
     SELECT electric_vehicle_id, record_key FROM entering

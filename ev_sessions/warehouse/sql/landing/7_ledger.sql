@@ -48,6 +48,8 @@ SELECT former_day
 FROM fresh
 WHERE stood AND (superseded_at IS NOT NULL OR former_day <> session_day)
 UNION
+SELECT session_day FROM uncounted
+UNION
 -- Rows that stand as they did, but are now kept out of what is derived, or no longer.
 SELECT present.session_day
 FROM (
