@@ -63,6 +63,11 @@ def landings(fleets: Sequence[int]) -> Measured:
     return measure(_program("large_table", *map(str, fleets)), {})
 
 
+def publishings(fleets: Sequence[int]) -> Measured:
+    """Publishing after a night's landing, of fleets of so many vehicles with 10 million rows each."""
+    return measure(_program("published", *map(str, fleets)), {})
+
+
 def _program(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"benchmarks.{module}", *arguments]
 

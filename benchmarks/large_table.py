@@ -10,13 +10,12 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
-from benchmarks.workloads import LAST_DAY
 from ev_sessions.days import DayRange
 from ev_sessions.price_zones import time_zones
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
@@ -26,9 +25,10 @@ from ev_sessions.warehouse.landing import land
 
 DAILY_REFRESHES = 90
 """Days for which the ledger has a read of every vehicle's trailing window, as after three months of the schedule."""
-WINDOW = DayRange.trailing(LAST_DAY, 14)
+WINDOW = DayRange(date(2025, 12, 31), date(2026, 1, 13))
+"""A trailing window of 14 days that begins on the last day of a month: none touches more days of the months that it is in."""
 PARTS = 20
-READ_AT = datetime(2026, 1, 1, 3, 15, tzinfo=UTC)
+READ_AT = datetime(2026, 1, 14, 3, 15, tzinfo=UTC)
 RUN = "benchmark"
 
 
@@ -133,27 +133,33 @@ _READS = """
 def landing_seconds(folder: Path, fleets: list[int], size: Size) -> dict[int, dict[str, float]]:
     """For each number of vehicles the seconds that landing their window takes: `empty`, `full`. Databases go to `folder`."""
     full = Database(folder / "full.duckdb")
-    _fill(full, size, _SESSION_ROWS, _LEDGER_ROWS)
-    # The rows of the window get the hashes that a landing gives them: only then is a row that did not change seen as such.
-    _land(full, _staged(full, folder / "before", size.vehicles, READ_AT - timedelta(hours=12)))
+    large(full, size, folder / "before")
     found = {}
     for number, vehicles in enumerate(fleets):
-        parts = _staged(full, folder / str(vehicles), vehicles, READ_AT + timedelta(hours=number))
+        parts = staged(full, folder / str(vehicles), vehicles, READ_AT + timedelta(hours=number))
         empty = Database(folder / f"empty_{vehicles}.duckdb")
         _fill(empty, size)
-        found[vehicles] = {"empty": _land(empty, parts), "full": _land(full, parts)}
+        found[vehicles] = {"empty": land_parts(empty, parts), "full": land_parts(full, parts)}
     return found
+
+
+def large(database: Database, size: Size, folder: Path) -> None:
+    """Make the large table in `database`; staged answers go to `folder`."""
+    _fill(database, size, _SESSION_ROWS, _LEDGER_ROWS)
+    # The rows of the window get the hashes that a landing gives them: only then is a row that did not change seen as such.
+    land_parts(database, staged(database, folder, size.vehicles, READ_AT - timedelta(hours=12)))
 
 
 def _fill(database: Database, size: Size, *rows: str) -> None:
     """Make the fleet, and `rows`."""
-    values = {"vehicles": size.vehicles, "days": size.days, "first": LAST_DAY - timedelta(days=size.days), "read_at": READ_AT}
+    values = {"vehicles": size.vehicles, "days": size.days, "first": WINDOW.last - timedelta(days=size.days), "read_at": READ_AT}
     with database.writing() as connection:
         for statement in (_FLEET, _FLEET_ROWS, *rows):
             _run(connection, statement, values)
 
 
-def _land(database: Database, parts: list[Path]) -> float:
+def land_parts(database: Database, parts: list[Path]) -> float:
+    """Land `parts`; the seconds that it took."""
     began = time.monotonic()
     with database.writing() as connection:
         land(
@@ -168,7 +174,7 @@ def _land(database: Database, parts: list[Path]) -> float:
     return time.monotonic() - began
 
 
-def _staged(database: Database, folder: Path, vehicles: int, read_at: datetime) -> list[Path]:
+def staged(database: Database, folder: Path, vehicles: int, read_at: datetime) -> list[Path]:
     """Part folders with the answers of the first `vehicles` cars, read at `read_at`."""
     parts = [folder / f"part-{number + 1:05d}" for number in range(PARTS)]
     with database.reading() as connection:

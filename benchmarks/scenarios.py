@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
-from benchmarks.contenders import Contender, bound, dlt, fetch_and_land, landings, whole_run
+from benchmarks.contenders import Contender, bound, dlt, fetch_and_land, landings, publishings, whole_run
 from benchmarks.measured import Measured
 from benchmarks.report import Section, Target
 from benchmarks.simulated_api import SimulatedApi, simulated_api
@@ -75,6 +75,21 @@ def large_table() -> Section:
     return section
 
 
+def published() -> Section:
+    """What readers cost: publishing the months that a night touched, beside the landing."""
+    section = Section(
+        "Publishing after a window of 14 days at 10 million rows, s", ("", "landing", "deriving", "publishing", "MB")
+    )
+    for vehicles, night in publishings([SMALL_FLEET.vehicles, LARGE_FLEET.vehicles]).told.items():
+        name = f"{int(vehicles):,} vehicles"
+        seconds = (f"{night[step]:.2f}" for step in ("landing", "deriving", "publishing"))
+        section.rows.append((name, *seconds, f"{night['megabytes']:.0f}"))
+        section.targets.append(
+            Target(f"{name}: publishing, in multiples of the landing", night["publishing"] / night["landing"], 1.0)
+        )
+    return section
+
+
 SCENARIOS: Mapping[str, Callable[[], Section]] = {
     "W1": one_day,
     "W2": a_month,
@@ -82,6 +97,7 @@ SCENARIOS: Mapping[str, Callable[[], Section]] = {
     "W4": faults,
     "memory": memory,
     "landing": large_table,
+    "publishing": published,
 }
 """What can be named on the command line, in the order in which it runs."""
 

@@ -1,0 +1,60 @@
+"""Publishing what a nightly landing touched, beside the landing itself, where there are 10 million sessions.
+
+A program: the arguments are numbers of vehicles; prints one JSON object, for each number the seconds of `landing`, `deriving` and
+`publishing`, and the `megabytes` published. Each fleet has a table of its own, with as many days as make 10 million sessions.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from benchmarks.large_table import READ_AT, RUN, WINDOW, Size, land_parts, large, staged
+from ev_sessions.days import DayRange
+from ev_sessions.settings import PublishedAccess, ReportDate
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.derive import derive
+from ev_sessions.warehouse.publish import Publication, publish
+
+SESSIONS = 10_000_000
+MONTHS = DayRange(WINDOW.first.replace(day=1), WINDOW.last)
+"""All days of the months that the window touches: they are derived beforehand."""
+
+
+def publishing_seconds(folder: Path, size: Size) -> dict[str, float]:
+    """What one night takes with the large table of `size`. Files go to `folder`."""
+    database = Database(folder / "full.duckdb")
+    large(database, size, folder / "before")
+    _derive(database, MONTHS, READ_AT)
+    _publish(database, folder)
+    parts = staged(database, folder / "night", size.vehicles, READ_AT)
+    landing = land_parts(database, parts)
+    deriving = _derive(database, WINDOW, READ_AT + timedelta(days=1))
+    publishing, publication = _publish(database, folder)
+    megabytes = publication.bytes / 1_000_000
+    return {"landing": landing, "deriving": deriving, "publishing": publishing, "megabytes": megabytes}
+
+
+def _derive(database: Database, days: DayRange, now: datetime) -> float:
+    began = time.monotonic()
+    with database.writing() as connection:
+        derive(connection, days, run_id=RUN, report_date=ReportDate.SESSION_END, lookback_days=14, derived_at=now)
+    return time.monotonic() - began
+
+
+def _publish(database: Database, folder: Path) -> tuple[float, Publication]:
+    began = time.monotonic()
+    publication = publish(database, folder / "published", PublishedAccess.OWNER)
+    return time.monotonic() - began, publication
+
+
+if __name__ == "__main__":
+    found = {}
+    for number in map(int, sys.argv[1:]):
+        place = Path(f"fleet_{number}")
+        place.mkdir()
+        found[number] = publishing_seconds(place, Size(number, SESSIONS // number))
+    print(json.dumps(found))
