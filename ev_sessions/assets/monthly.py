@@ -35,10 +35,11 @@ def touched_months_key(graph: Graph) -> dg.AssetKey:
 
 def monthly_savings_asset(graph: Graph) -> dg.AssetsDefinition:
     """The asset of `analytics.monthly_savings`, one partition a month."""
-    # Old months too, and also where others are missing: `eager()` looks at the latest month alone and waits for whole histories.
-    whenever_touched = dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()
+    # Every report of a month asks for it once, at the next tick, also where it is old or others are missing. `eager()` looks at
+    # the latest month alone; `since_last_handled()` loses what is touched again while the request for it is on its way.
+    whenever_touched = dg.AutomationCondition.any_deps_updated()
     spec = graph.spec(MONTHLY_SAVINGS, deps=[], kinds={"sql", "duckdb"}).replace_attributes(
-        deps=[touched_months_key(graph)], automation_condition=whenever_touched.with_label("touched")
+        deps=[touched_months_key(graph)], automation_condition=whenever_touched
     )
 
     @dg.multi_asset(
