@@ -13,7 +13,7 @@ import dagster as dg
 import duckdb
 
 from ev_sessions.assets.failures import failures_told
-from ev_sessions.assets.graph import DATABASE_POOL, Graph
+from ev_sessions.assets.graph import Graph
 from ev_sessions.checks.findings import Finding
 from ev_sessions.days import ONE_DAY, DayRange, consecutive, utc_today
 from ev_sessions.resources import Clock, WarehouseResource
@@ -77,7 +77,7 @@ def freshness_checks(graph: Graph, *, folders: Collection[Path], min_free_gb: fl
         name=graph.name("freshness_checks"),
         # None of them blocks: a backfill brings all checks of its assets along, and a gap elsewhere must not stop it.
         specs=[dg.AssetCheckSpec(check.name, asset=key, description=check.promise) for check in checks.values()],
-        pool=DATABASE_POOL,
+        # No pool: a refresh that hangs must not keep anybody from hearing of it.
         can_subset=True,
     )
     def freshness(
