@@ -22,7 +22,7 @@ import pyarrow as pa
 from ev_sessions.days import DayRange, parse_day
 from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
-from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, Table
+from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, MONTHLY_SAVINGS, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import views_path
 
@@ -103,6 +103,10 @@ class Data:
         """`analytics.fleet_daily`: one row per session day from `first` to `last` that has been derived."""
         return self._days_of(FLEET_DAILY, first, last)
 
+    def monthly_savings(self, first: date | str, last: date | str) -> pd.DataFrame:
+        """`analytics.monthly_savings`: a row per customer and month, from the month of the day `first` to that of `last`."""
+        return self._cut_by("report_month", MONTHLY_SAVINGS, _day(first).replace(day=1), last)
+
     def sql(self, query: str, parameters: Parameters | None = None) -> pd.DataFrame:
         """The rows of one query in DuckDB's SQL; `parameters` fill its `?` or `$name`.
 
@@ -117,10 +121,13 @@ class Data:
             return _frame(connection.sql(statements[0], params=parameters))
 
     def _days_of(self, table: Table, first: date | str, last: date | str) -> pd.DataFrame:
+        return self._cut_by("session_day", table, first, last)
+
+    def _cut_by(self, column: str, table: Table, first: date | str, last: date | str) -> pd.DataFrame:
         days = DayRange(_day(first), _day(last))
-        order = ", ".join(dict.fromkeys(("session_day", *table.key)))
+        order = ", ".join(dict.fromkeys((column, *table.key)))
         return self.sql(
-            f"FROM {table.full_name} WHERE session_day BETWEEN $first AND $last ORDER BY {order}",
+            f"FROM {table.full_name} WHERE {column} BETWEEN $first AND $last ORDER BY {order}",
             {"first": days.first, "last": days.last},
         )
 

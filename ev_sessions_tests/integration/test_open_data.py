@@ -14,11 +14,14 @@ import pytest
 
 import ev_sessions
 from ev_sessions.days import DayRangeError
-from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_TABLES, RAW_SESSIONS, Column, Table
+from ev_sessions.settings import PublishedAccess
+from ev_sessions.tables import ANALYTICS_SESSIONS, ANALYTICS_TABLES, RAW_SESSIONS, Column, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseLocked, DatabaseMissing
+from ev_sessions.warehouse.monthly import sum_months
+from ev_sessions.warehouse.publish import publish, views_path
 from ev_sessions.warehouse.reading import NotAQuery
-from ev_sessions_tests.raw_rows import at, derive_days, insert, session
+from ev_sessions_tests.raw_rows import NOW, at, derive_days, insert, session
 
 FIRST, LAST = date(2026, 3, 10), date(2026, 3, 12)
 
@@ -42,7 +45,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ),
             session("bare", day=date(2026, 3, 11), of="v2"),
         )
-        derive_days(connection, FIRST, LAST)
+        months = derive_days(connection, FIRST, LAST).touched_months
+        sum_months(connection, months, run_id="months", derived_at=NOW)
     return path
 
 
@@ -61,7 +65,7 @@ def dtype_of(column: Column) -> str:
 
 
 @pytest.mark.parametrize(("first", "last"), [(FIRST, LAST), (date(2020, 1, 1), date(2020, 1, 1))])
-@pytest.mark.parametrize("table", DAILY_TABLES, ids=[table.name for table in DAILY_TABLES])
+@pytest.mark.parametrize("table", ANALYTICS_TABLES, ids=[table.name for table in ANALYTICS_TABLES])
 def test_every_column_has_its_dtype_also_where_values_or_all_rows_are_missing(
     path: Path, table: Table, first: date, last: date
 ) -> None:
@@ -71,6 +75,7 @@ def test_every_column_has_its_dtype_also_where_values_or_all_rows_are_missing(
         "daily_energy": data.daily_energy,
         "daily_savings": data.daily_savings,
         "fleet_daily": data.fleet_daily,
+        "monthly_savings": data.monthly_savings,
     }
     dtypes = read[table.name](first, last).dtypes
     assert {str(name): str(dtype) for name, dtype in dtypes.items()} == {
@@ -110,6 +115,13 @@ def test_counts_by_outcome_are_a_dict_a_day(path: Path) -> None:
 )
 def test_both_days_are_included_and_may_be_dates_or_text(path: Path, first: date | str, last: date | str, days: int) -> None:
     assert len(ev_sessions.open_data(path).fleet_daily(first, last)) == days
+
+
+@pytest.mark.parametrize(("first", "last"), [("2026-03-01", "2026-03-31"), (date(2026, 3, 31), pd.Timestamp("2026-03-31"))])
+def test_a_month_is_asked_for_by_any_of_its_days(path: Path, first: date | str, last: date | str) -> None:
+    months = ev_sessions.open_data(path).monthly_savings(first, last)
+    assert months["report_month"].unique().tolist() == [pd.Timestamp("2026-03-01")]
+    assert months["sessions"].sum() == 2
 
 
 @pytest.mark.parametrize(("first", "last"), [("2026-03-12", "2026-03-10"), ("10.3.2026", "2026-03-12")])
@@ -183,8 +195,9 @@ def test_inside_a_with_statement_writers_wait_until_it_ends(path: Path) -> None:
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
-def test_without_a_path_the_settings_name_the_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EV_SESSIONS_DATABASE", str(path))
+def test_without_a_path_the_settings_name_what_is_published(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(Database(path), tmp_path, PublishedAccess.OWNER)
+    monkeypatch.setenv("EV_SESSIONS_PUBLISHED", str(tmp_path))
     assert len(ev_sessions.open_data().fleet_daily(FIRST, LAST)) == 3
 
 
@@ -193,10 +206,11 @@ def test_a_missing_database_is_told_at_once_in_one_line(tmp_path: Path) -> None:
         ev_sessions.open_data(tmp_path / "no.duckdb")
 
 
-def test_a_locked_database_is_told_in_one_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EV_SESSIONS_DATABASE", str(path))
+def test_a_file_that_somebody_else_writes_is_told_in_one_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EV_SESSIONS_PUBLISHED", str(path.parent))
     monkeypatch.setenv("EV_SESSIONS_LOCK_TIMEOUT_SECONDS", "0")
-    with Database(path).writing(), pytest.raises(DatabaseLocked, match=r"^[^\n]+$"):
+    views = Database(views_path(path.parent))
+    with views.writing(), pytest.raises(DatabaseLocked, match=r"^[^\n]+$"):
         ev_sessions.open_data()
 
 
