@@ -115,7 +115,7 @@ def test_the_commands_and_queries_of_the_docs_work_one_after_the_other_as_they_s
             check=False,
         )
     assert done.returncode == 0, done.stdout
-    data = ev_sessions.open_data(tmp_path / ".ev_sessions" / "ev_sessions.duckdb")
+    data = ev_sessions.open_data(tmp_path / ".ev_sessions" / "published" / "ev_sessions.duckdb")
     queries = [query for page in PAGES for query in blocks(page, "sql")]
     answers = [data.sql(query) for query in queries]
     assert len(answers) >= 3

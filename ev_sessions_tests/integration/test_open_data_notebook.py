@@ -37,8 +37,8 @@ def published(tmp_path: Path) -> Path:
             session("bare", day=date(2026, 3, 3), time_zone="Europe/London"),
         )
         derive_days(connection, FIRST, LAST)
-    publish(database, tmp_path / "published", PublishedAccess.OWNER)
-    return tmp_path / "published"
+    publish(database, tmp_path / ".ev_sessions" / "published", PublishedAccess.OWNER)
+    return tmp_path
 
 
 def run_page() -> dict[str, Any]:
@@ -51,7 +51,7 @@ def run_page() -> dict[str, Any]:
 
 
 def test_the_notebook_page_runs_and_gives_what_it_says(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EV_SESSIONS_PUBLISHED", str(published))
+    monkeypatch.chdir(published)
     results = run_page()
     assert len(results["fleet"]) == 31
     assert len(results["unfinished"]) == 31
@@ -64,3 +64,5 @@ def test_the_notebook_page_runs_and_gives_what_it_says(published: Path, monkeypa
     customers = results["per_customer"][["external_user_id", "savings_eur", "sessions"]]
     assert customers.to_dict("records") == [{"external_user_id": "C-17", "savings_eur": 0.5, "sessions": 2}]
     assert len(results["both"]) == len(results["energy"]) == 3
+    assert len(results["march"]) == 3
+    assert results["per_place"]["sessions"].tolist() == [3]
