@@ -99,7 +99,9 @@ def yesterday_is_there(connection: duckdb.DuckDBPyConnection, first_day: date, n
     """Whether the newest day that should have been read by `now` (aware) has been."""
     days = _days_due(first_day, now, 1)
     missing = _not_read(connection, days)
-    return Finding(not missing, f"{days} has {'not ' if missing else ''}been read" if days else _NOTHING_DUE, missing)
+    if days is None:
+        return Finding(True, _NOTHING_DUE)  # noqa: FBT003 - `passed`
+    return Finding(not missing, f"{days.last} has {'not ' if missing else ''}been read", missing)
 
 
 def no_gaps(connection: duckdb.DuckDBPyConnection, first_day: date, now: datetime) -> Finding:
@@ -108,8 +110,8 @@ def no_gaps(connection: duckdb.DuckDBPyConnection, first_day: date, now: datetim
     missing = _not_read(connection, days)
     if days is None or not missing:
         return Finding(True, f"every day of {days} has been read" if days else _NOTHING_DUE)  # noqa: FBT003 - `passed`
-    ranges = ", ".join(str(gap) for gap in consecutive(missing))
-    return Finding(False, f"{len(missing)} of the days {days} have not been read: {ranges}", missing)  # noqa: FBT003
+    gaps = ", ".join(str(gap) if len(gap) > 1 else gap.first.isoformat() for gap in consecutive(missing))
+    return Finding(False, f"of the {len(days)} days {days}, {len(missing)} have not been read: {gaps}", missing)  # noqa: FBT003
 
 
 def disk_space(folders: Collection[Path], min_free_gb: float) -> Finding:
@@ -128,7 +130,9 @@ def vehicles_still_failed(connection: duckdb.DuckDBPyConnection) -> Finding:
         return Finding(True, "no vehicle was given up")  # noqa: FBT003 - `passed`
     vehicles = len({window.electric_vehicle_id for window in given_up})
     days = sorted({day for window in given_up for day in window.days})
-    sentence = f"{vehicles} vehicles failed {MOST_ATTEMPTS} times on days from {days[0]} to {days[-1]}; only the refreshes still ask"
+    sentence = (
+        f"{vehicles} vehicles failed {MOST_ATTEMPTS} times on days from {days[0]} to {days[-1]}; only the refreshes still ask"
+    )
     return Finding(False, sentence, days)  # noqa: FBT003 - `passed`
 
 
