@@ -12,7 +12,7 @@ from ev_sessions.days import ONE_DAY, DayRange, parse_day, utc_today
 from ev_sessions.tables import DAILY_TABLES, RAW_SESSIONS
 
 BACKGROUND_TAG = "ev_sessions/background"
-"""Marks runs that fill up; `dagster.yaml` limits them, so that the daily refresh always finds a place."""
+"""Marks the runs that nobody waits for, and says of which kind they are."""
 
 
 class Kind(StrEnum):
