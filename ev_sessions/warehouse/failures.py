@@ -116,7 +116,7 @@ def _holder(text: str) -> str:
 
 
 def reason_of(error: duckdb.Error | OSError) -> str:
-    """The cause alone: `Permission denied` from an OSError, or from DuckDB's `IO Error: Cannot open file "x": Permission denied`."""
+    """The cause alone: `Permission denied` of an OSError, or of DuckDB's `IO Error: Cannot open file "x": Permission denied`."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0].rpartition('": ')[2]

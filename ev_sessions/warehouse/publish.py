@@ -28,7 +28,7 @@ from ev_sessions.errors import TransientError
 from ev_sessions.settings import PublishedAccess
 from ev_sessions.tables import FLEET_DAILY, PUBLISHED_TABLES, Table
 from ev_sessions.warehouse.connection import Database
-from ev_sessions.warehouse.failures import reason_of
+from ev_sessions.warehouse.failures import DatabaseDenied, DatabaseDiskFull, explain, reason_of
 from ev_sessions.warehouse.files import private_files
 from ev_sessions.warehouse.published_files import Piece, PublishedFolder
 from ev_sessions.warehouse.schema import create_schema_info, create_statement
@@ -167,6 +167,8 @@ def _make_views(path: Path, statements: Collection[str]) -> None:
         for statement in statements:
             connection.execute(statement)
         create_schema_info(connection)
+        # At its end a connection does this too, but where the disk is full it says nothing of it.
+        connection.execute("CHECKPOINT")
 
 
 def _relation(target: PublishedFolder, table: Table, pieces: Sequence[Piece]) -> str:
@@ -200,7 +202,9 @@ def _told(folder: Path) -> Iterator[None]:
     """Put what the file system refuses into one line."""
     try:
         yield
-    except (duckdb.IOException, OSError) as error:
+    except (duckdb.Error, OSError) as error:
+        if isinstance(error, duckdb.Error) and not isinstance(explain(error, folder), DatabaseDiskFull | DatabaseDenied):
+            raise
         raise PublishingFailed(
             f"cannot publish to {folder}: {reason_of(error)}; free some space or mend the rights, and run again: "
             "what was landed is safe, and readers keep what was published before"

@@ -72,7 +72,8 @@ class PublishedFolder:
     def making(self, piece: Piece) -> Iterator[Path]:
         """Where to write the content of `piece`; when the block has ended well, it is kept, durably."""
         part = self.generation(piece).with_suffix(".part")
-        part.unlink(missing_ok=True)
+        for left_behind in part.parent.glob(f"{part.name}*"):
+            left_behind.unlink()
         yield part
         part.chmod(_FILE_RIGHTS[PublishedAccess.OWNER])
         sync(part)

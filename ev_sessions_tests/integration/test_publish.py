@@ -320,10 +320,11 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_where_there_is_no_room_one_line_says_so_and_what_stood_there_stands(published: Warehouse) -> None:
+@pytest.mark.parametrize("room", [1_000, 100_000], ids=["for no table", "not for the views"])
+def test_where_there_is_no_room_one_line_says_so_and_what_stood_there_stands(published: Warehouse, room: int) -> None:
     before = published.published(ANALYTICS_SESSIONS)
     published.land("more", APRIL)
-    with files_up_to(1000), pytest.raises(PublishingFailed, match=r"^cannot publish to [^\n]*free some space[^\n]*$"):
+    with files_up_to(room), pytest.raises(PublishingFailed, match=r"^cannot publish to [^\n]*free some space[^\n]*$"):
         published.publish()
     assert published.published(ANALYTICS_SESSIONS) == before
     published.publish()
