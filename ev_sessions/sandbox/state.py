@@ -113,6 +113,11 @@ class Tokens:
         self._expiry[token] = monotonic() + self._lifetime
         return token
 
+    @property
+    def issued(self) -> list[str]:
+        """Every token that has not been revoked, expired or not."""
+        return list(self._expiry)
+
     def accepts(self, token: str) -> bool:
         """Whether it was issued, has not expired and was not revoked."""
         return self._expiry.get(token, 0.0) > monotonic()

@@ -47,6 +47,9 @@ mutation launch($of: ExecutionParams!) {
   launchRun(executionParams: $of) { __typename ... on LaunchRunSuccess {run {id}} ... on PythonError {message} }
 }
 """
+START_SENSOR = """
+mutation start($of: SensorSelector!) {startSensor(sensorSelector: $of) {__typename ... on PythonError {message}}}
+"""
 TERMINATE = "mutation end($id: String!) {terminateRun(runId: $id) {__typename}}"
 
 
@@ -81,6 +84,12 @@ class Page:
         launched = (graphql(self._port, LAUNCH, {"of": wanted}) or {})["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["id"])
+
+    def start_sensor(self, name: str) -> None:
+        """Turn the sensor on."""
+        wanted = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "sensorName": name}
+        started = (graphql(self._port, START_SENSOR, {"of": wanted}) or {})["startSensor"]
+        assert started["__typename"] == "Sensor", started
 
     def cancel(self, run_id: str) -> str:
         """Cancel the run; what became of that."""
