@@ -36,10 +36,13 @@ class SetClock(Clock):
 class Operation:
     """One code location in operation, with what the daemon remembers of its sensors."""
 
-    def __init__(self, pipeline: Pipeline, settings: Mapping[str, str]) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Mapping[str, str], key_prefix: Sequence[str] = ()) -> None:
         self.pipeline = pipeline
         self.clock = SetClock(pipeline.sandbox.now)
-        self.location = build_defs({**pipeline.environ, **named(settings)}, resources={"clock": self.clock})
+        self.location = build_defs(
+            {**pipeline.environ, **named(settings)}, key_prefix=key_prefix, resources={"clock": self.clock}
+        )
+        self._prefix = key_prefix
         self._cursors: dict[str, str | None] = {}
         self._keys: set[tuple[str, str | None]] = set()
 
@@ -56,12 +59,12 @@ class Operation:
     def refresh(self, schedule: str = "daily_refresh") -> dg.ExecuteInProcessResult:
         """Run what the schedule asks for now."""
         context = dg.build_schedule_context(scheduled_execution_time=self.now, repository_def=self.location.get_repository_def())
-        (request,) = self.location.resolve_schedule_def(schedule).evaluate_tick(context).run_requests or []
+        (request,) = self.location.resolve_schedule_def(self._name(schedule)).evaluate_tick(context).run_requests or []
         return self.run(request)
 
     def tick(self, sensor: str) -> tuple[Sequence[dg.RunRequest], str]:
         """What the sensor asks for now, besides what it has asked for under the same key before, and why nothing."""
-        definition = next(each for each in self.location.sensors or [] if each.name == sensor)
+        definition = next(each for each in self.location.sensors or [] if each.name == self._name(sensor))
         assert isinstance(definition, dg.SensorDefinition)
         with dg.build_sensor_context(
             instance=self.pipeline.instance,
@@ -90,7 +93,7 @@ class Operation:
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run it in this process."""
-        return self.location.resolve_job_def("refresh").execute_in_process(
+        return self.location.resolve_job_def(self._name("refresh")).execute_in_process(
             instance=self.pipeline.instance,
             tags=dict(request.tags),
             asset_selection=request.asset_selection,
@@ -100,9 +103,12 @@ class Operation:
 
     def freshness(self) -> dg.ExecuteInProcessResult:
         """Run the job `freshness`."""
-        return self.location.resolve_job_def("freshness").execute_in_process(
+        return self.location.resolve_job_def(self._name("freshness")).execute_in_process(
             instance=self.pipeline.instance, run_config=QUIET, raise_on_error=False
         )
+
+    def _name(self, name: str) -> str:
+        return "__".join([*self._prefix, name])
 
 
 @contextmanager

@@ -84,8 +84,9 @@ def freshness_checks(graph: Graph, *, folders: Collection[Path], min_free_gb: fl
         context: dg.AssetCheckExecutionContext, session_warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.AssetCheckResult]:
         chosen = {name: check for name, check in checks.items() if name in context.selected_asset_check_keys}
+        now = clock.now()
         with failures_told(context, clock), session_warehouse.reading() as connection:
-            findings = {name: check.look(connection, clock.now()) for name, check in chosen.items()}
+            findings = {name: check.look(connection, now) for name, check in chosen.items()}
         for name, finding in findings.items():
             yield finding.result(name, chosen[name].severity)
         wrong = [found.sentence for name, found in findings.items() if chosen[name].severity is _ERROR and not found.passed]
@@ -100,8 +101,9 @@ def yesterday_is_there(connection: duckdb.DuckDBPyConnection, first_day: date, n
     days = _days_due(first_day, now, 1)
     missing = _not_read(connection, days)
     if days is None:
-        return Finding(True, _NOTHING_DUE)  # noqa: FBT003 - `passed`
-    return Finding(not missing, f"{days.last} has {'not ' if missing else ''}been read", missing)
+        return Finding(passed=True, sentence=_NOTHING_DUE)
+    sentence = f"{days.last} has not been read" if missing else f"{days.last} has been read"
+    return Finding(not missing, sentence, missing)
 
 
 def no_gaps(connection: duckdb.DuckDBPyConnection, first_day: date, now: datetime) -> Finding:
@@ -109,9 +111,10 @@ def no_gaps(connection: duckdb.DuckDBPyConnection, first_day: date, now: datetim
     days = _days_due(first_day, now, _DAYS_LOOKED_AT)
     missing = _not_read(connection, days)
     if days is None or not missing:
-        return Finding(True, f"every day of {days} has been read" if days else _NOTHING_DUE)  # noqa: FBT003 - `passed`
+        return Finding(passed=True, sentence=f"every day of {days} has been read" if days else _NOTHING_DUE)
     gaps = ", ".join(str(gap) if len(gap) > 1 else gap.first.isoformat() for gap in consecutive(missing))
-    return Finding(False, f"of the {len(days)} days {days}, {len(missing)} have not been read: {gaps}", missing)  # noqa: FBT003
+    sentence = f"of the {len(days)} days {days}, {len(missing)} have not been read: {gaps}"
+    return Finding(passed=False, sentence=sentence, days=missing)
 
 
 def disk_space(folders: Collection[Path], min_free_gb: float) -> Finding:
@@ -127,13 +130,13 @@ def vehicles_still_failed(connection: duckdb.DuckDBPyConnection) -> Finding:
     """Whether no vehicle has failed so often that it is no longer asked for by itself."""
     given_up = [window for window in failed_windows(connection) if window.due_at is None]
     if not given_up:
-        return Finding(True, "no vehicle was given up")  # noqa: FBT003 - `passed`
+        return Finding(passed=True, sentence="no vehicle was given up")
     vehicles = len({window.electric_vehicle_id for window in given_up})
     days = sorted({day for window in given_up for day in window.days})
     sentence = (
         f"{vehicles} vehicles failed {MOST_ATTEMPTS} times on days from {days[0]} to {days[-1]}; only the refreshes still ask"
     )
-    return Finding(False, sentence, days)  # noqa: FBT003 - `passed`
+    return Finding(passed=False, sentence=sentence, days=days)
 
 
 _NOTHING_DUE = "no day is over yet"

@@ -17,7 +17,7 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from ev_sessions.automation.refresh import BACKGROUND_TAG
 from ev_sessions.cli.home import prepare_home
 from ev_sessions.definitions import build_defs
-from ev_sessions_tests.operation import night, operating
+from ev_sessions_tests.operation import Operation, night, operating
 from ev_sessions_tests.pipeline import own_setting, sandbox_with
 
 SCHEDULES = {"daily_refresh", "deep_refresh", "freshness"}
@@ -86,6 +86,21 @@ def test_both_refreshes_ask_one_request_a_vehicle_and_for_the_fleet_first(tmp_pa
             assert (sandbox.counts.sessions, sandbox.counts.users) == (3, 1)
         # Those of three customers and the administrator, before the first request for sessions.
         assert vehicle_lists == [4, 4]
+
+
+def test_with_a_key_prefix_all_names_carry_it_and_everything_works_as_without(tmp_path: Path) -> None:
+    with operating(sandbox_with(vehicles=2, days=6), tmp_path) as plain:
+        operation = Operation(plain.pipeline, {"lookback_days": "1"}, key_prefix=["ev"])
+        repository = operation.location.get_repository_def()
+        assert {each.name for each in repository.schedule_defs} == {f"ev__{name}" for name in SCHEDULES}
+        assert all(each.name.startswith("ev__") for each in repository.sensor_defs)
+        operation.now = night("2025-03-31")
+        assert operation.refresh().success
+        operation.pipeline.sandbox.counts.reset()
+        assert [str(days) for days in operation.run_all("gaps")] == ["2025-03-26..2025-03-28"]
+        assert operation.pipeline.sandbox.counts.sessions == 2
+        operation.now = operation.now.replace(hour=6)
+        assert operation.freshness().success
 
 
 @contextmanager
