@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, variable
-from ev_sessions.tables import ALL_TABLES, Column, Table
+from ev_sessions.tables import ALL_TABLES, PUBLISHED_TABLES, Column, Table
 
 _TABLES_INTRODUCTION = """\
 # Data dictionary
@@ -65,7 +65,7 @@ def _section(table: Table) -> str:
             "",
             table.description,
             "",
-            f"Key: {key}. Made from: {origins}.",
+            f"Key: {key}. Made from: {origins}. {_published(table)}",
             "",
             "| column | type | unit | null | meaning |",
             "| --- | --- | --- | --- | --- |",
@@ -73,6 +73,12 @@ def _section(table: Table) -> str:
             "",
         ]
     )
+
+
+def _published(table: Table) -> str:
+    if table not in PUBLISHED_TABLES:
+        return "Not published."
+    return f"Published in a file per month of `{table.cut_by}`." if table.cut_by else "Published in one file."
 
 
 def _line(column: Column) -> str:
