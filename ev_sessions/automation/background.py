@@ -15,7 +15,7 @@ import msgspec
 
 from ev_sessions.assets.graph import Graph
 from ev_sessions.assets.raw_sessions import Vehicles
-from ev_sessions.automation.refresh import BACKGROUND_TAG, Job, Kind, daily_keys, run_days, run_tags, status
+from ev_sessions.automation.refresh import BACKGROUND_TAG, Job, Kind, daily_keys, run_days, run_tags, sensor_status
 from ev_sessions.days import DayRange, consecutive, utc_today
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import RAW_SESSIONS
@@ -26,9 +26,8 @@ MOST_REQUESTS = 5
 
 _PATIENCE_SECONDS = 5.0
 
-_UNDER_WAY = [
+_UNDER_WAY = [  # not NOT_STARTED: a command that was killed at once leaves a run that will never be anything else
     dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 ]
@@ -112,11 +111,12 @@ def background_sensor(
     description: str,
 ) -> dg.SensorDefinition:
     """The sensor `kind`: asks for runs of `job`, without the fleet and for `vehicles`, over the days that `question` finds."""
+
     @dg.sensor(
         name=graph.name(kind.value),
         job=job,
         minimum_interval_seconds=every_seconds,
-        default_status=status(running=running)[1],
+        default_status=sensor_status(running=running),
         description=description,
     )
     def sensor(
@@ -127,18 +127,13 @@ def background_sensor(
         database = file_state(Path(session_warehouse.database))
         if memory and memory.still_holds(database, now):
             return dg.SkipReason("The database has not changed since the last look, and nothing has become due.")
-        try:
-            with session_warehouse.reading(lock_timeout_seconds=_PATIENCE_SECONDS) as connection:
-                unread = question(connection, now)
-        except DatabaseLocked:
-            return dg.SkipReason("A run is writing to the database; the next tick looks again.")
-        except DatabaseMissing:
-            return dg.SkipReason("There is no database yet; the first refresh makes it.")
-        except DatabaseOutdated:
-            return dg.SkipReason("The database is one of an older version; the next refresh brings it up to date.")
+        # Before the database is read: a run that ends in between must not have its days asked for again.
+        under_way = days_under_way(graph, kind, context.instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)))
+        unread = _look(session_warehouse, question, now)
+        if isinstance(unread, str):
+            return dg.SkipReason(unread)
         today = utc_today(now)
         asked = memory.asked if memory and memory.today == today else ()
-        under_way = days_under_way(graph, kind, context.instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)))
         choice = choose(unread, under_way, asked, today=today, days_per_run=graph.days_per_run)
         keys = tuple(key for key, _ in choice.wanted)
         after = Memory(database, today, unread.next_due, not choice.others_wait, asked + keys)
@@ -156,6 +151,19 @@ def file_state(path: Path) -> str:
     # What a killed writer had committed stands in the second file until the next one takes it over.
     files = (path, path.with_name(f"{path.name}.wal"))
     return " ".join(str(file.stat().st_mtime_ns) for file in files if file.exists())
+
+
+def _look(warehouse: WarehouseResource, question: Question, now: datetime) -> Unread | str:
+    """The answer, or why there is none for now."""
+    try:
+        with warehouse.reading(lock_timeout_seconds=_PATIENCE_SECONDS) as connection:
+            return question(connection, now)
+    except DatabaseLocked:
+        return "A run is writing to the database; the next tick looks again."
+    except DatabaseMissing:
+        return "There is no database yet; the first refresh makes it."
+    except DatabaseOutdated:
+        return "The database is one of an older version; the next refresh brings it up to date."
 
 
 def _remembered(cursor: str | None) -> Memory | None:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ev_sessions.assets.graph import Graph
-from ev_sessions.automation.refresh import status
+from ev_sessions.automation.refresh import schedule_status
 
 
 def freshness_schedule(graph: Graph, checks: dg.AssetChecksDefinition, *, running: bool) -> dg.ScheduleDefinition:
@@ -18,6 +18,6 @@ def freshness_schedule(graph: Graph, checks: dg.AssetChecksDefinition, *, runnin
         ),
         cron_schedule="15 6,18 * * *",
         execution_timezone="UTC",
-        default_status=status(running=running)[0],
+        default_status=schedule_status(running=running),
         description="Fails, and so alerts, where yesterday or a day before is missing, or a disk is nearly full.",
     )

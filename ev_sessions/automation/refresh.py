@@ -83,11 +83,14 @@ def trailing_days(graph: Graph, now: datetime, days: int) -> DayRange | None:
     return DayRange.trailing(utc_today(now) - ONE_DAY, days).clip(graph.first_day, None)
 
 
-def status(*, running: bool) -> tuple[dg.DefaultScheduleStatus, dg.DefaultSensorStatus]:
-    """Whether schedules and sensors run before anybody has turned them on or off."""
-    if running:
-        return dg.DefaultScheduleStatus.RUNNING, dg.DefaultSensorStatus.RUNNING
-    return dg.DefaultScheduleStatus.STOPPED, dg.DefaultSensorStatus.STOPPED
+def schedule_status(*, running: bool) -> dg.DefaultScheduleStatus:
+    """Whether a schedule runs before anybody has turned it on or off."""
+    return dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
+
+
+def sensor_status(*, running: bool) -> dg.DefaultSensorStatus:
+    """Whether a sensor runs before anybody has turned it on or off."""
+    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
 
 
 def daily_keys(graph: Graph) -> list[dg.AssetKey]:
@@ -124,7 +127,7 @@ def _schedule(
         job=job,
         cron_schedule=cron,
         execution_timezone="UTC",
-        default_status=status(running=running)[0],
+        default_status=schedule_status(running=running),
         description=description,
     )
     def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
