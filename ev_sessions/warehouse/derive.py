@@ -6,7 +6,7 @@ it can be done again at any time: the same raw tables give the same derived ones
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -38,6 +38,7 @@ _PER_DAY = {
 
 # Enough for three months of 20,000 vehicles.
 _MEGABYTES = 128
+_MOST_DAYS = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +96,41 @@ def derive(
     lookback_days: int,
     derived_at: datetime,
 ) -> DeriveReport:
-    """Derive `days` and every day in raw.touched_days afresh, in one transaction, and empty raw.touched_days.
+    """Derive `days` and every day in raw.touched_days afresh, and empty raw.touched_days.
 
-    Months that this changes are marked in raw.touched_months.
+    All of it is one transaction, unless more days are touched than a run of a backfill covers: then the others follow, so many
+    at a time, the newest first. Months that this changes are marked in raw.touched_months.
 
     `derived_at` (aware) stands in every row. `lookback_days` is how long after its end (days) a day must have been read
     to be final.
 
     Raises:
-        duckdb.Error: nothing is changed then.
+        duckdb.Error: nothing is changed by the transaction that failed, and its days stay touched.
     """
     values = {
-        "first": days.first,
-        "last": days.last,
         "run_id": run_id,
         "report_date": report_date.value,
         "lookback_days": lookback_days,
         "derived_at": derived_at,
     }
+    figures = [row for chunk in _chunks(connection, days) for row in _derive_frugally(connection, values | {"days": chunk})]
+    return DeriveReport(tuple(sorted(figures, key=lambda day: day.session_day)), tuple(pending_months(connection)))
+
+
+def _chunks(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Iterator[list[date]]:
+    """The days of one transaction each: those asked for come first, with as many touched ones as one can take."""
+    rows = connection.execute("SELECT session_day FROM raw.touched_days ORDER BY session_day DESC").fetchall()
+    others = [day for (day,) in rows if day not in days]
+    yield [*days, *others[:_MOST_DAYS]]
+    for start in range(_MOST_DAYS, len(others), _MOST_DAYS):
+        yield others[start : start + _MOST_DAYS]
+
+
+def _derive_frugally(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> list[DayFigures]:
     return frugally(connection, _MEGABYTES, lambda: _derive(connection, values))
 
 
-def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> DeriveReport:
+def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> list[DayFigures]:
     with transaction(connection):
         run_script(connection, "models/ratio.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
@@ -130,9 +144,9 @@ def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object])
         _replace(connection, FLEET_DAILY, read_script("models/fleet_daily.sql"), values)
         _keep(connection, "contents_after", read_script("models/month_contents.sql"), values)
         run_sql(connection, read_script("models/touched_months.sql", month_days=read_script("models/month_days.sql")), values)
-        connection.execute("DELETE FROM raw.touched_days")
+        connection.execute("DELETE FROM raw.touched_days WHERE session_day IN (SELECT session_day FROM asked_days)")
         rows = run_sql(connection, read_script("models/day_figures.sql")).fetchall()
-        return DeriveReport(tuple(DayFigures(*row) for row in rows), tuple(pending_months(connection)))
+        return [DayFigures(*row) for row in rows]
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, name: str, query: str, values: Mapping[str, object]) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
-    DAILY_TABLES,
     DAILY_ENERGY,
     DAILY_SAVINGS,
+    DAILY_TABLES,
     FLEET_DAILY,
     RAW_FETCHES,
     RAW_SESSIONS,
@@ -80,6 +80,26 @@ def test_days_that_a_landing_touched_are_derived_too_and_then_no_longer_marked(c
     assert [figures.session_day for figures in report.days] == [YEAR_AGO, DAY]
     assert sorted(days_of(rows_of(connection, ANALYTICS_SESSIONS))) == [YEAR_AGO, DAY]
     assert rows_of(connection, RAW_TOUCHED_DAYS) == []
+
+
+def test_more_touched_days_than_one_transaction_takes_are_derived_in_several(connection: duckdb.DuckDBPyConnection) -> None:
+    long_ago = [YEAR_AGO - number * ONE_DAY for number in range(200)]
+    insert(connection, RAW_SESSIONS, session("new"), *(session(f"of {day}", day=day) for day in long_ago))
+    insert(connection, RAW_TOUCHED_DAYS, touched(DAY), *(touched(day) for day in long_ago))
+    report = derive_days(connection)
+    assert [figures.session_day for figures in report.days] == [*sorted(long_ago), DAY]
+    assert {figures.sessions for figures in report.days} == {1}
+    assert rows_of(connection, RAW_TOUCHED_DAYS) == []
+
+
+def test_a_failure_in_a_later_transaction_leaves_its_days_touched(connection: duckdb.DuckDBPyConnection) -> None:
+    long_ago = [YEAR_AGO - number * ONE_DAY for number in range(100)]
+    insert(connection, RAW_SESSIONS, session("new"), session("bad", day=long_ago[-1], time_zone="Nowhere/At_All"))
+    insert(connection, RAW_TOUCHED_DAYS, *(touched(day) for day in long_ago))
+    with pytest.raises(duckdb.Error, match="Nowhere"):
+        derive_days(connection)
+    assert days_of(rows_of(connection, ANALYTICS_SESSIONS)) == [DAY]
+    assert days_of(rows_of(connection, RAW_TOUCHED_DAYS)) == sorted(long_ago[92:])
 
 
 def test_a_session_that_moved_leaves_the_day_it_stood_on(connection: duckdb.DuckDBPyConnection) -> None:

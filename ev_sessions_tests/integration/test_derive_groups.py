@@ -11,9 +11,9 @@ import duckdb
 import pytest
 
 from ev_sessions.tables import (
-    DAILY_TABLES,
     DAILY_ENERGY,
     DAILY_SAVINGS,
+    DAILY_TABLES,
     FLEET_DAILY,
     RAW_FETCHES,
     RAW_QUARANTINE,
