@@ -40,6 +40,10 @@ NEVER_AGAIN = {"dagster/max_retries": "0"}
 
 _FIRST_PAUSE_SECONDS = 60.0
 
+# What Dagster says of a run whose worker is gone, and the class of what ends a step whose process is told to end.
+_GONE = "This run has been marked as failed from outside the execution context."
+_TOLD_TO_END = dg.DagsterExecutionInterruptedError.__name__
+
 
 @contextmanager
 def failures_told(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, clock: Clock) -> Iterator[None]:
@@ -87,6 +91,8 @@ def _cause_of_step(event: dg.DagsterEvent) -> str:
     failure = event.step_failure_data
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
+    if _class_of(failure.error) == _TOLD_TO_END:
+        return "the process that ran it was told to end, as when the services are restarted"
     return _foreseen(failure.error) or f"{event.step_key} failed with {_class_of(failure.error)}; its log tells more"
 
 
@@ -95,7 +101,8 @@ def _cause_of_run(event: dg.DagsterEvent) -> str:
     # A run that somebody else reports as failed, since it was killed, has no data of its own.
     error = event.job_failure_data and event.job_failure_data.error
     if error is None:
-        return event.message or "the run failed; its log tells more"
+        killed = event.message is None or event.message == _GONE
+        return "the process that ran it is gone: killed, or marked as failed by somebody" if killed else str(event.message)
     return _foreseen(error) or f"the run failed with {_class_of(error)}; its log tells more"
 
 

@@ -186,6 +186,32 @@ def test_the_cause_of_a_transient_failure_is_its_last_attempt() -> None:
     assert cause_of(assets=[failing]) == "the third"
 
 
+def test_the_cause_of_a_run_whose_process_was_told_to_end_says_so() -> None:
+    @dg.asset
+    def ended() -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    assert cause_of(assets=[ended]) == "the process that ran it was told to end, as when the services are restarted"
+
+
+@pytest.mark.parametrize(
+    ("reported", "cause"),
+    [
+        (None, "the process that ran it is gone: killed, or marked as failed by somebody"),
+        ("Run timed out due to taking longer than 180 seconds to start.",) * 2,
+    ],
+)
+def test_the_cause_of_a_run_that_somebody_else_reports_as_failed_is_what_they_say(reported: str | None, cause: str) -> None:
+    @dg.job
+    def work() -> None: ...
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(work)
+        instance.report_run_failed(run, reported)
+        events = [entry.dagster_event for entry in instance.all_logs(run.run_id)]
+    assert first_cause(event for event in events if event) == cause
+
+
 def test_the_cause_of_a_run_whose_resources_cannot_be_made_is_the_project_s_own_sentence() -> None:
     @dg.resource
     def unmade(_: dg.InitResourceContext) -> None:
