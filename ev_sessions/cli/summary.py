@@ -43,7 +43,7 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
             *_sums(day),
             _share(day["savings_rate"]),
             _share(day["vehicles_read"] / day["vehicles_due"] if day["vehicles_due"] else None),
-            "yes" if day["is_final"] else "no",
+            _finality(day),
         )
     table.add_section()
     read = _share(totals.read_coverage)
@@ -59,7 +59,8 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
         "Coverage: vehicles read of those due. "
         f"The cost is known for {_share(totals.cost_coverage)} of the energy, the savings for {_share(totals.savings_coverage)}; "
         f"{totals.quarantined} records are in quarantine. Rate: savings over what the same energy would have cost unsteered, "
-        "the platform's own claim. A day that is not final may still gain sessions.",
+        "the platform's own claim. A day that is not final may still gain sessions: beside it stands, where that is known, "
+        "how much of their energy past days had at its age.",
         style="dim",
     )
 
@@ -71,6 +72,12 @@ def _sums(figures: Mapping[Any, Any]) -> tuple[str, str, str, str]:
         _number(figures["cost_eur"], 2),
         _number(figures["savings_eur"], 2),
     )
+
+
+def _finality(day: Mapping[Any, Any]) -> str:
+    if day["is_final"]:
+        return "yes"
+    return "no" if pd.isna(day["energy_maturity"]) else f"no, ~{day['energy_maturity']:.0%}"
 
 
 def _number(value: Decimal | float | None, places: int) -> str:
