@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.contenders import bound, fetch_and_land, whole_run
 from benchmarks.large_table import Size, landing_seconds
-from benchmarks.published import publishing_seconds
+from benchmarks.published import nightly_seconds
 from benchmarks.report import Section, Target
 from benchmarks.simulated_api import SimulatedApi, simulated_api
 from benchmarks.workloads import Workload
@@ -41,7 +41,7 @@ def test_a_window_lands_in_an_empty_table_and_in_a_large_one(tmp_path: Path) -> 
 
 
 def test_what_a_night_touched_is_published(tmp_path: Path) -> None:
-    found = publishing_seconds(tmp_path, Size(vehicles=5, days=60))
+    found = nightly_seconds(tmp_path, Size(vehicles=5, days=60))
     assert sorted(found) == ["deriving", "landing", "megabytes", "publishing"]
     assert found["megabytes"] > 0
 
