@@ -18,6 +18,7 @@ import dagster as dg
 
 from ev_sessions.assets.failures import first_cause
 from ev_sessions.assets.graph import Graph
+from ev_sessions.automation.refresh import Kind, run_days, sensor_status
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.resources import AlertsResource
 from ev_sessions.settings import variable
@@ -82,7 +83,7 @@ def run_failure_alert_sensor(graph: Graph, *, running: bool) -> dg.SensorDefinit
     @dg.sensor(
         name=graph.name("run_failure_alert"),
         description=f"Sends a message to {variable('alert_url')} for every failed run: what failed, why, and where to look.",
-        default_status=_status(running),
+        default_status=sensor_status(running=running),
     )
     def run_failure_alert(context: dg.SensorEvaluationContext, session_alerts: AlertsResource) -> dg.SkipReason:
         if not session_alerts.has_alert_url():
@@ -99,12 +100,12 @@ def heartbeat_sensor(graph: Graph, *, running: bool) -> dg.SensorDefinition:
     @dg.sensor(
         name=graph.name("heartbeat"),
         description=f"Asks {variable('heartbeat_url')} whenever the daily refresh has landed; a dead daemon cannot send alerts.",
-        default_status=_status(running),
+        default_status=sensor_status(running=running),
     )
     def heartbeat(context: dg.SensorEvaluationContext, session_alerts: AlertsResource) -> dg.SkipReason:
         if not session_alerts.has_heartbeat_url():
             return dg.SkipReason(f"{variable('heartbeat_url')} is not set, so nobody notices when the daily refresh stays away.")
-        landed = _Ends(context, dg.DagsterRunStatus.SUCCESS, {"dagster/schedule_name": graph.name("daily_refresh")})
+        landed = _Ends(context, dg.DagsterRunStatus.SUCCESS, {"dagster/schedule_name": graph.name(Kind.DAILY_REFRESH)})
         return _catch_up(landed, lambda _: session_alerts.beat())
 
     return heartbeat
@@ -117,7 +118,9 @@ def failure_text(instance: dg.DagsterInstance, run: dg.DagsterRun, ui_url: str) 
     what = "An asset run" if run.job_name.startswith("__") else run.job_name
     again = "Dagster tries it again." if run.tags.get("dagster/will_retry") == "true" else "It is not tried again by itself."
     link = f"{ui_url.rstrip('/')}/runs/{run.run_id}"
-    return f"{what} failed{_window(run.tags)}: {_escaped(cause)}\n{again} Run {run.run_id}: {link}"
+    days = run_days(run)
+    window = "" if days is None else f" for {days}"
+    return f"{what} failed{window}: {_escaped(cause)}\n{again} Run {run.run_id}: {link}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +178,6 @@ def _location(run: dg.DagsterRun) -> str | None:
     return None if origin is None else origin.repository_origin.code_location_origin.location_name
 
 
-def _window(tags: Mapping[str, str]) -> str:
-    partition = tags.get("dagster/partition")
-    first = tags.get("dagster/asset_partition_range_start", partition)
-    last = tags.get("dagster/asset_partition_range_end", partition)
-    return f" for {first}..{last}" if first and last else ""
-
-
 def _escaped(text: str) -> str:
     """`text` without anything that Slack or Mattermost would take for a link or for calling people."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _status(running: bool) -> dg.DefaultSensorStatus:  # noqa: FBT001 - the condition is the point
-    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED

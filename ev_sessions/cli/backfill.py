@@ -252,7 +252,7 @@ def _lines(prospect: Prospect) -> Iterator[str]:
 def _time_line(estimate: Estimate) -> str:
     if estimate.asking_seconds is None:
         return "How long it takes cannot be said: no run tells the pace yet, and no ceiling is set."
-    rate = f"at {estimate.requests_per_second:,.0f} requests/s, {_source(estimate)}"
+    rate = f"at {estimate.requests_per_second:,.3g} requests/s, {_source(estimate)}"
     asking = f"{_duration(estimate.asking_seconds)} of asking {rate}"
     if estimate.other_seconds is None:
         return f"About {asking}; landing and deriving come on top."

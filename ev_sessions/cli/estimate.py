@@ -128,7 +128,7 @@ def last_pace(instance: dg.DagsterInstance) -> Pace | None:
 def _other_seconds(run: dg.RunRecord, told: Mapping[str, Any]) -> float:
     """For each day of the run, its time without the asking (s)."""
     days = run_days(run.dagster_run)
-    seconds = (run.end_time or 0.0) - (run.start_time or 0.0) - told["fetch_seconds"]
+    seconds = (run.end_time or 0.0) - (run.start_time or 0.0) - float(told["fetch_seconds"])
     return max(0.0, seconds) / (1 if days is None else len(days))
 
 
