@@ -80,6 +80,7 @@ def publish(database: Database, folder: Path, access: PublishedAccess) -> Public
 
     Raises:
         PublishingFailed: the folder cannot be written; what stood there stands.
+        NotPublishedByUs: files of others stand there under the names of ours; they are left alone.
         DatabaseLocked, and whatever else `Database.reading` raises.
     """
     target = PublishedFolder(folder.absolute())

@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IWUSR
 
+from ev_sessions.errors import PermanentError
 from ev_sessions.file_locks import locked
 from ev_sessions.settings import PublishedAccess
 from ev_sessions.warehouse.files import sync
@@ -24,6 +26,10 @@ _LOCK = "lock"
 _FILE_RIGHTS = {PublishedAccess.OWNER: 0o400, PublishedAccess.GROUP: 0o440, PublishedAccess.EVERYONE: 0o444}
 _FOLDER_RIGHTS = {PublishedAccess.OWNER: 0o700, PublishedAccess.GROUP: 0o750, PublishedAccess.EVERYONE: 0o755}
 _ALL_RIGHTS = 0o777
+
+
+class NotPublishedByUs(PermanentError):
+    """A file of somebody else stands where one should be published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,13 @@ class PublishedFolder:
         part.replace(self.generation(piece))
 
     def make_known(self, pieces: Collection[Piece]) -> None:
-        """Put the names that people know on `pieces`, all of which have been made, one right after the other."""
+        """Put the names that people know on `pieces`, all of which have been made, one right after the other.
+
+        Raises:
+            NotPublishedByUs: one of these names is a file of others.
+        """
+        for piece in pieces:
+            _require_ours(self.known(piece))
         folders = {self.known(piece).parent for piece in pieces}
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,6 +128,14 @@ class PublishedFolder:
         for path in self.path.glob("*/**/*.parquet"):
             if path.parent.name != _GENERATIONS and _identity(path) in contents:
                 path.unlink()
+
+
+def _require_ours(known: Path) -> None:
+    """Refuse to replace what might be a database or its backup: nothing that is published can be written by its owner."""
+    if known.exists() and known.stat().st_mode & S_IWUSR:
+        raise NotPublishedByUs(
+            f"{known} was not published by ev-sessions and is not replaced; set EV_SESSIONS_PUBLISHED to a folder of its own"
+        )
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -42,6 +42,7 @@ from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseMissing
 from ev_sessions.warehouse.monthly import sum_months
 from ev_sessions.warehouse.publish import Publication, PublishingFailed, publish, views_path
+from ev_sessions.warehouse.published_files import NotPublishedByUs
 from ev_sessions_tests.pipeline import Pipeline, told_of_run, trailing
 from ev_sessions_tests.raw_rows import NOW, Row, derive_days, insert, kept_out, read, session, uid, vehicle
 
@@ -262,6 +263,14 @@ def test_files_of_others_in_the_folder_stay_as_they_are(published: Warehouse) ->
     published.land("more", APRIL)
     published.publish(PublishedAccess.EVERYONE)
     assert [(path.read_text(), S_IMODE(path.stat().st_mode)) for path in others] == [("mine", 0o640)] * 3
+
+
+def test_a_database_is_never_replaced_by_the_views(original: Warehouse, tmp_path: Path) -> None:
+    database = Database(tmp_path / "ev_sessions.duckdb")
+    shutil.copy(original.database.path, database.path)
+    with pytest.raises(NotPublishedByUs, match=r"^[^\n]*ev_sessions\.duckdb[^\n]*EV_SESSIONS_PUBLISHED[^\n]*$"):
+        publish(database, tmp_path, PublishedAccess.OWNER)
+    assert all_rows_in(database) == all_rows_in(original.database)
 
 
 def test_a_folder_with_any_name_will_do(warehouse: Warehouse) -> None:
