@@ -160,7 +160,7 @@ class Operation:
             wait_until("the page shows the assets", lambda: bool(self.page.assets()), self.ui)
             yield self
             if self.ui.poll() is None:
-                self.ui.send_signal(signal.SIGINT)
+                os.killpg(self.ui.pid, signal.SIGINT)
                 self.ui.wait(LIMIT)
 
     @contextmanager

@@ -139,9 +139,9 @@ def test_of_several_runs_one_asks_at_a_time_within_one_pace_and_the_daily_refres
     refused = sandbox.counts.refused_429
     backfilled = DayRange(WINDOWS[4].first, WINDOWS[5].last)
     with locked(operation.pipeline.state / "asking.lock"):
+        assert page.backfill(PARTITIONED, backfilled) == "LaunchBackfillSuccess"
         running = page.refresh(WINDOWS[3])
         operation.wait_for("STARTED", running)
-        assert page.backfill(PARTITIONED, backfilled) == "LaunchBackfillSuccess"
         wait_until("both batches are queued", lambda: len(batches(operation)) == 2, operation.ui)
         targeted = page.refresh(WINDOWS[6], run_tags(Refresh.FAILED_VEHICLES, WINDOWS[6]))
         daily = page.refresh(WINDOWS[7], run_tags(Refresh.DAILY_REFRESH, WINDOWS[7]))
