@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
-from ev_sessions.automation.refresh import BACKGROUND_TAG
+from ev_sessions.automation.refresh import BACKGROUND_TAG, Kind, run_tags
+from ev_sessions.days import DayRange
 from ev_sessions.sandbox.faults import Quirks
 from ev_sessions_tests.operation import Operation, days_of, later, night, operating, vehicle_of
 from ev_sessions_tests.pipeline import failures, findings, sandbox_with, told_of_run
@@ -142,6 +145,22 @@ def test_before_the_first_run_and_while_the_database_does_not_change_a_sensor_do
         for sensor in SENSORS:
             told = operation.tick(sensor)
             assert told == ([], "The database has not changed since the last look, and nothing has become due.")
+
+
+def test_while_a_refresh_of_the_same_days_runs_nothing_is_asked_for_and_once_it_has_failed_everything(
+    operation: Operation,
+) -> None:
+    instance = operation.pipeline.instance
+    operation.pipeline.sandbox.quirks[vehicle_of(operation)] = ILL
+    operation.refresh()
+    operation.now += later(minutes=15)
+    tags = run_tags(Kind.DAILY_REFRESH, DayRange(date(2025, 3, 20), date(2025, 3, 27)))
+    refresh = create_run_for_test(instance, job_name="refresh", tags=tags, status=dg.DagsterRunStatus.STARTED)
+    waiting = "3 days wait: runs under way read them, or they were asked for today already."
+    assert operation.tick("failed_vehicles") == ([], waiting)
+    assert operation.tick("failed_vehicles") == ([], waiting)
+    instance.report_run_failed(refresh, "its process was killed")
+    assert [str(days) for days in operation.asked_by("failed_vehicles")] == ["2025-03-25..2025-03-27"]
 
 
 def test_what_is_asked_for_twice_without_any_change_is_asked_for_again_only_the_next_day(operation: Operation) -> None:
