@@ -169,7 +169,7 @@ class _Weeks:
             "refused (401)": counts.unauthorised,
             "retries": told["retries"],
             "recovered from dead runs (vehicle windows)": told["vehicles_resumed"],
-            "landed": told["sessions"],
+            "rows landed, again ones too": told["sessions"],
             "restated": told["restated"],
             "vanished": told["vanished"],
             "quarantined": told["quarantined"],
