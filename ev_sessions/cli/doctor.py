@@ -16,6 +16,7 @@ from ev_sessions.cli.examine import (
     examine_database,
     examine_settings,
     examine_storage,
+    examine_unattended,
     examine_versions,
 )
 from ev_sessions.cli.examine_api import Asked, examine_api, not_asked
@@ -94,6 +95,7 @@ def _examination(examined: ExaminedSettings, environ: Mapping[str, str]) -> Iter
     yield from about_api
     yield examine_database(examined.settings)
     yield from examine_storage(examined.settings)
+    yield examine_unattended(examined.settings)
     yield clock
 
 

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -28,8 +29,7 @@ from ev_sessions.warehouse.schema import SCHEMA_VERSION, stored_version
 
 # A doctor says that a database is in use instead of waiting until it is not.
 _LONGEST_WAIT_FOR_LOCK_SECONDS = 2.0
-_GIB = 2**30
-_LEAST_FREE_BYTES = _GIB
+_BYTES_PER_GB = 1e9
 _USER_IN_URL = re.compile(r"//[^/@]*@")
 
 
@@ -115,9 +115,19 @@ def examine_database(settings: Settings) -> Finding:
 
 
 def examine_storage(settings: Settings) -> Iterator[Finding]:
-    """Whether the folders of the state and of the database can be written, and whether their disks have room."""
-    for folder in dict.fromkeys((settings.state_dir, settings.database_path.parent)):
-        yield _folder(folder)
+    """Whether the folders of state, database and published files can be written, and whether their disks have room."""
+    state = settings.state_dir
+    elsewhere = (settings.database_path.parent, settings.published_path)
+    for folder in dict.fromkeys((state, *(path for path in elsewhere if not path.is_relative_to(state)))):
+        yield _folder(folder, settings.min_free_gb)
+
+
+def examine_unattended(settings: Settings) -> Finding:
+    """What happens by itself, and who is told of it. Nobody is asked: a message would be taken for a real one."""
+    schedules = "schedules run from the start" if settings.schedules else "schedules wait to be turned on"
+    told = f"failed runs are told to {_host(settings.alert_url)}" if settings.alert_url else "nobody is told of failed runs"
+    beat = f"a heartbeat goes to {_host(settings.heartbeat_url)}" if settings.heartbeat_url else "there is no heartbeat"
+    return Finding("unattended", State.OK, f"{schedules}, {told}, {beat}")
 
 
 def _variables(name: str) -> tuple[str, ...]:
@@ -170,14 +180,20 @@ def _contents(database: Database) -> str:
     return f"{database.path}: schema {found}{age}, {landing}; rows: {counts}"
 
 
-def _folder(folder: Path) -> Finding:
+def _folder(folder: Path, min_free_gb: float) -> Finding:
     present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     told = str(folder) if present == folder else f"{folder} (the first run makes it in {present})"
     if not present.is_dir():
         return Finding("storage", State.PROBLEM, f"{present} is not a folder; set {variable('state_dir')} to another path")
     if not os.access(present, os.W_OK | os.X_OK):
         return Finding("storage", State.PROBLEM, f"{present} cannot be written; mend its rights or set {variable('state_dir')}")
-    free = shutil.disk_usage(present).free
-    if free < _LEAST_FREE_BYTES:
-        return Finding("storage", State.PROBLEM, f"{told}: only {free / _GIB:.2f} GiB are free; make room, 1 GiB at least")
-    return Finding("storage", State.OK, f"{told} can be written, {free / _GIB:.1f} GiB are free")
+    free = shutil.disk_usage(present).free / _BYTES_PER_GB
+    if free < min_free_gb:
+        wanted = f"{variable('min_free_gb')} wants {min_free_gb:g}; make room"
+        return Finding("storage", State.PROBLEM, f"{told}: only {free:.1f} GB are free, {wanted}")
+    return Finding("storage", State.OK, f"{told} can be written, {free:.1f} GB are free")
+
+
+def _host(url: SecretStr) -> str:
+    # The rest of the address is what makes it a secret.
+    return urlsplit(url.get_secret_value()).hostname or ""

@@ -20,10 +20,11 @@ from ev_sessions.partner_api import BearerToken, PartnerApiConfig
 from ev_sessions.sandbox import Quirks, Sandbox, serving
 from ev_sessions.settings import SessionDay
 from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.schema import SCHEMA_VERSION
 from ev_sessions_tests.integration.partner_apis import ORG, answering, in_turn, response
 from ev_sessions_tests.pipeline import LAST_DAY, Pipeline, named, sandbox_with, trailing, write_fleet_file
 
-CHECKS = ["settings", "versions", "token", "organisation", "fleet", "sessions", "database", "storage", "clock"]
+CHECKS = ["settings", "versions", "token", "organisation", "fleet", "sessions", "database", "storage", "unattended", "clock"]
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def test_the_database_of_a_run_is_told_with_its_schema_rows_and_last_landing(pip
     told = visit(pipeline.environ).text("database")
     ((rows,),) = pipeline.rows("SELECT count(*) FROM raw.sessions")
     ((landed_at,),) = pipeline.rows("SELECT max(landed_at) FROM raw.fetches")
-    assert f"schema 1, last landing {landed_at:%Y-%m-%d %H:%M:%S} UTC" in told
+    assert f"schema {SCHEMA_VERSION}, last landing {landed_at:%Y-%m-%d %H:%M:%S} UTC" in told
     assert f"raw.sessions {rows}" in told
 
 
@@ -278,7 +279,9 @@ def test_a_state_folder_that_is_a_file_is_a_problem(surgery: Surgery, tmp_path: 
     assert "is not a folder" in visit(surgery.environ).problems["storage"]
 
 
-@pytest.mark.parametrize(("mode", "problem"), [("rw", "only 0.00 GiB are free"), ("ro", "cannot be written")])
+@pytest.mark.parametrize(
+    ("mode", "problem"), [("rw", "only 0.0 GB are free, EV_SESSIONS_MIN_FREE_GB wants 5; make room"), ("ro", "cannot be written")]
+)
 def test_a_disk_that_is_nearly_full_or_cannot_be_written_is_a_problem(
     surgery: Surgery, tmp_path: Path, mode: str, problem: str
 ) -> None:
@@ -292,6 +295,35 @@ def test_a_disk_that_is_nearly_full_or_cannot_be_written_is_a_problem(
     finally:
         subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 - our own words
     assert problem in found.problems["storage"]
+
+
+def test_what_runs_by_itself_and_who_is_told_is_said_without_the_addresses(surgery: Surgery) -> None:
+    assert visit(surgery.environ).text("unattended") == (
+        "schedules wait to be turned on, nobody is told of failed runs, there is no heartbeat"
+    )
+    secrets = {"alert_url": "https://hooks.example/a-secret", "heartbeat_url": "https://me:a-secret@ping.example/"}
+    found = visit(surgery.environ | named({"schedules": "on", **secrets}))
+    assert found.text("unattended") == (
+        "schedules run from the start, failed runs are told to hooks.example, a heartbeat goes to ping.example"
+    )
+    assert "a-secret" not in found.output + found.complaint
+
+
+@pytest.mark.parametrize(
+    "url", ["hooks.example/a-secret", "ftp://hooks.example/a-secret", "https://:99a-secret/", "https://[a-secret"]
+)
+def test_an_address_that_is_none_is_a_malformed_setting_and_is_not_shown(url: str) -> None:
+    found = visit(named({"alert_url": url}))
+    assert found.status == 2
+    assert found.problems["settings"].startswith("EV_SESSIONS_ALERT_URL is malformed: ")
+    assert "https://host/path" in found.problems["settings"]
+    assert "a-secret" not in found.output + found.complaint
+
+
+def test_published_files_on_another_disk_are_looked_at_too(surgery: Surgery, tmp_path: Path) -> None:
+    found = visit(surgery.environ | named({"published": str(tmp_path / "elsewhere")}))
+    stored = [finding.text for finding in found.findings if finding.check == "storage"]
+    assert [text.split()[0] for text in stored] == [str(tmp_path / "state"), str(tmp_path / "elsewhere")]
 
 
 async def examined(date: str | None) -> dict[str, Finding]:
