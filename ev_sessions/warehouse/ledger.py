@@ -1,4 +1,4 @@
-"""Questions about what has been read and what stands: for the checks, the summary, and whoever looks for gaps.
+"""Questions about what has been read and what stands: for the checks and the summary. What is unread: `warehouse.unread`.
 
 Each takes a connection (a read-only one will do) and the session days that it is about. The answers hold counts and days,
 never ids: they go into Dagster's events.
@@ -109,11 +109,6 @@ def vehicles_unread(connection: duckdb.DuckDBPyConnection, days: DayRange) -> li
 def count_mismatches(connection: duckdb.DuckDBPyConnection, days: DayRange) -> list[DayCount]:
     """Vehicles whose newest answer for a day differs from the API's own total."""
     return [DayCount(day.session_day, day.mismatched) for day in vehicles_unread(connection, days) if day.mismatched]
-
-
-def missing_days(connection: duckdb.DuckDBPyConnection, days: DayRange) -> list[date]:
-    """The days of `days` on which vehicles were due and none was read."""
-    return [day.session_day for day in vehicles_unread(connection, days) if day.due and not day.read]
 
 
 def duplicate_keys(connection: duckdb.DuckDBPyConnection, days: DayRange | None) -> list[DuplicateKeys]:

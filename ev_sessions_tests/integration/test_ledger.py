@@ -57,18 +57,6 @@ def test_every_day_says_how_many_vehicles_were_due_read_failed_held_and_mismatch
     assert [day.unread for day in answer] == [2, 1, 1]
 
 
-def test_a_day_is_missing_when_vehicles_were_due_and_none_was_read(database: Database) -> None:
-    write(database, fill_reads)
-    with database.reading() as connection:
-        assert ledger.missing_days(connection, THREE_DAYS) == [BEFORE]
-
-
-def test_no_day_is_missing_where_no_vehicle_was_due(database: Database) -> None:
-    write(database, lambda connection: insert(connection, RAW_VEHICLES, vehicle("later", created_at=NOW)))
-    with database.reading() as connection:
-        assert ledger.missing_days(connection, THREE_DAYS) == []
-
-
 def test_a_count_mismatch_stands_until_a_newer_complete_read(database: Database) -> None:
     write(database, fill_reads)
     with database.reading() as connection:
