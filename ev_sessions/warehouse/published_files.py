@@ -117,17 +117,19 @@ class PublishedFolder:
         """Take away what is not `current`: known names at once, contents where they were superseded by then (Unix time)."""
         kept = {self.path / _GENERATIONS / _LOCK, *(self.generation(piece) for piece in current)}
         former = [path for path in (self.path / _GENERATIONS).iterdir() if path not in kept]
-        self._forget({_identity(path) for path in former})
+        self._forget(former)
         for path in former:
             # Its status last changed when the name that people know went to another file.
             if path.stat().st_ctime <= superseded_by:
                 path.unlink()
 
-    def _forget(self, contents: Collection[tuple[int, int]]) -> None:
-        """Take the names that people know off `contents`. Files of others, should there be any, stay."""
-        for path in self.path.glob("*/**/*.parquet"):
-            if path.parent.name != _GENERATIONS and _identity(path) in contents:
-                path.unlink()
+    def _forget(self, former: Collection[Path]) -> None:
+        """Take the names that people know off the files `former`. Files of others, should there be any, stay."""
+        contents = {_identity(path) for path in former}
+        for folder in {path.name.partition(".")[0] for path in former}:
+            for path in (self.path / folder).rglob("*.parquet"):
+                if _identity(path) in contents:
+                    path.unlink()
 
 
 def _require_ours(known: Path) -> None:
