@@ -62,10 +62,11 @@ def asked_again(fleet: Pipeline) -> int:
 
 
 def history(fleet: Pipeline) -> tuple[list[str], int]:
-    """The states of the runs in the history, the newest first, and how many runs have left their lock behind."""
+    """The states of the refreshes in the history, the newest first, and how many runs have left their lock behind."""
     home = fleet.state / "dagster"
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        return [run.status.value for run in instance.get_runs()], len(list((home / "alive").glob("*.lock")))
+        runs = instance.get_runs(dg.RunsFilter(job_name="refresh"))
+        return [run.status.value for run in runs], len(list((home / "alive").glob("*.lock")))
 
 
 def assert_lands_the_truth(fleet: Pipeline, outcome: str, days: DayRange = DAYS) -> None:

@@ -109,7 +109,8 @@ def test_every_batch_is_checked(told: tuple[Pipeline, dict[str, Any]]) -> None:
     with dg.DagsterInstance.from_config(str(told[0].state / "dagster")) as instance:
         for run in instance.get_runs(dg.RunsFilter(job_name="refresh")):
             evaluations = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-            assert len(evaluations) == 6
+            made = [entry.dagster_event.asset_check_evaluation_data for entry in evaluations if entry.dagster_event]
+            assert {check.check_name for check in made} >= {"every_vehicle_read", "distinct_ids_match_total", "keys_unique"}
 
 
 def test_nobody_but_the_command_line_repeats_its_runs(told: tuple[Pipeline, dict[str, Any]]) -> None:
