@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ev_sessions
@@ -385,7 +385,7 @@ def test_two_publishings_at_once_leave_what_one_leaves(published: Warehouse) -> 
     assert published.differing() == []
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None)
 @given(
     steps=st.lists(
         st.one_of(
