@@ -133,6 +133,7 @@ def _derive_frugally(connection: duckdb.DuckDBPyConnection, values: Mapping[str,
 def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> list[DayFigures]:
     with transaction(connection):
         run_script(connection, "models/ratio.sql", values)
+        run_script(connection, "models/age.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
         _keep(connection, "contents_before", read_script("models/month_contents.sql"), values)
         _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql"), values)

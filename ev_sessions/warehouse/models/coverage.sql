@@ -18,10 +18,12 @@ reads AS (
         reported_total - outside_rows AS listed,
         accepted_rows AS accepted,
         outcome IN ('complete', 'count_mismatch', 'gone') AS answered,
-        (session_day + 1)::TIMESTAMPTZ + to_days($lookback_days) AS late_from,
+        late_from,
         outcome IN ('complete', 'gone') AND fetched_at >= late_from AS conclusive,
     FROM raw.fetches
-    JOIN asked_days ON session_day BETWEEN first_day AND last_day
+    JOIN (
+        SELECT session_day, (session_day + 1)::TIMESTAMPTZ + to_days($lookback_days) AS late_from FROM asked_days
+    ) ON session_day BETWEEN first_day AND last_day
     -- The same bounds once more as plain numbers, so that old parts of the ledger are not even looked at.
     WHERE last_day >= (SELECT min(session_day) FROM asked_days)
         AND first_day <= (SELECT max(session_day) FROM asked_days)

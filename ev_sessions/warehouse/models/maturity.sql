@@ -1,8 +1,8 @@
 -- How far the days asked for that are not final have come: which share of their sessions, and of their energy, the final days of
 -- the 8 weeks before them had at the same age. Ages are whole hours since a day's end; one more is allowed, since a run takes
--- time and never begins at the same second. Needs the table finality and the macro ratio.
+-- time and never begins at the same second. Needs the table finality and the macros age and ratio.
 WITH provisional AS (
-    SELECT session_day, floor(epoch(data_through - (session_day + 1)::TIMESTAMPTZ) / 3600)::BIGINT + 1 AS age
+    SELECT session_day, age(data_through, session_day) + 1 AS age
     FROM finality
     WHERE NOT is_final AND data_through IS NOT NULL
 ),
@@ -32,7 +32,7 @@ followed AS (
     JOIN past ON past.session_day BETWEEN provisional.session_day - 56 AND provisional.session_day - 1
     JOIN reads
         ON past.session_day BETWEEN first_day AND last_day
-        AND epoch(read_at - (past.session_day + 1)::TIMESTAMPTZ) / 3600 BETWEEN age - 24 AND age
+        AND age(read_at, past.session_day) BETWEEN age - 24 AND age
     GROUP BY ALL
     HAVING 2 * sum(vehicles) >= any_value(vehicles_due)
 ),
@@ -40,8 +40,8 @@ followed AS (
 seen AS (
     SELECT
         session_day AS past_day,
-        floor(epoch(session.first_seen_at - (session_day + 1)::TIMESTAMPTZ) / 3600)::BIGINT AS seen_age,
-        greatest(floor(epoch(vehicle.first_seen_at - (session_day + 1)::TIMESTAMPTZ) / 3600)::BIGINT, 0) AS known_age,
+        age(session.first_seen_at, session_day) AS seen_age,
+        greatest(age(vehicle.first_seen_at, session_day), 0) AS known_age,
         count(*) AS sessions,
         sum(energy_charged_kwh) AS energy_kwh,
     FROM analytics.sessions AS session
