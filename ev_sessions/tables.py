@@ -154,8 +154,8 @@ RAW_SESSIONS = Table(
 RAW_FETCHES = Table(
     "raw",
     "fetches",
-    "The ledger: one row per vehicle and window read. Of the good reads of one window the latest stays, and the first of each UTC "
-    "day; of failures, all.",
+    "The ledger: one row per vehicle and window read. Of the good reads of one window the latest stays, and the first of each "
+    "UTC day; of failures, all.",
     ("electric_vehicle_id", "first_day", "last_day", "fetched_at"),
     (
         *_OWNER,
@@ -437,7 +437,8 @@ FLEET_DAILY = Table(
         Column(
             "final_since",
             STAMP,
-            "When the last of the first complete reads began that are late enough to be final; null: a vehicle due has none",
+            "When the last of the vehicles' first complete reads began that are late enough to be final; "
+            "null: a vehicle due has none, or none was due",
         ),
         Column(
             "changed_after_final",
@@ -467,8 +468,8 @@ FLEET_DAILY = Table(
         Column(
             "sessions_maturity",
             "DOUBLE",
-            "Of a provisional day, the share of their sessions that the final days of the 8 weeks before it had when they were as "
-            "old as this one was at data_through; null: the day is final, or no such day was read at that age",
+            "Of a provisional day, the share of their sessions that the final days of the 8 weeks before it had when they were "
+            "as old as this one was at data_through; null: the day is final, or no such day was read at that age",
             "ratio",
         ),
         Column("energy_maturity", "DOUBLE", "The same share of their energy", "ratio"),
