@@ -121,6 +121,23 @@ def test_a_vehicle_was_left_out_on_the_days_of_its_life_on_which_only_the_other_
     assert {(names[window.electric_vehicle_id], day) for window in found for day in window.days} == expected
 
 
+def test_two_holes_around_a_day_that_was_asked_for_stay_two(connection: duckdb.DuckDBPyConnection) -> None:
+    days = DayRange(date(2026, 3, 10), date(2026, 3, 12))
+    fill(connection, [Ask("a", days, "complete", 0), Ask("b", DayRange(date(2026, 3, 11), date(2026, 3, 11)), "complete", 0)])
+    # On the day between, both were asked, yet a third, which came later, was not: all three days are looked at.
+    derive_days(connection, days.first, days.last)
+    insert(connection, RAW_VEHICLES, vehicle("c"))
+    found = [(window.electric_vehicle_id, str(window.days)) for window in unasked_windows(connection, days)]
+    assert sorted(found, key=str) == sorted(
+        [
+            (uid("b"), "2026-03-10..2026-03-10"),
+            (uid("b"), "2026-03-12..2026-03-12"),
+            (uid("c"), "2026-03-10..2026-03-12"),
+        ],
+        key=str,
+    )
+
+
 def test_a_window_may_be_asked_for_again_after_a_quarter_of_an_hour_then_one_four_and_sixteen_hours_and_no_more(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:

@@ -37,8 +37,8 @@ WITH lives AS (
     FROM steps
     JOIN lives USING (electric_vehicle_id)
 )
-SELECT electric_vehicle_id, min(session_day) AS first_day, max(session_day) AS last_day
+SELECT electric_vehicle_id, min(session_day), max(session_day)
 FROM holes
 JOIN numbered ON session_day BETWEEN first_day AND last_day
-GROUP BY electric_vehicle_id, island
-ORDER BY first_day, electric_vehicle_id
+GROUP BY electric_vehicle_id, first_day, island
+ORDER BY min(session_day), electric_vehicle_id
