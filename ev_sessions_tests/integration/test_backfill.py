@@ -255,7 +255,7 @@ def test_stopped_once_and_killed_once_it_ends_as_if_nothing_had_happened_and_ask
 
         stopped_by(signal.SIGKILL, fleet, after=VEHICLES * 3 // 2)
         status, output, error = ended(start())
-        assert (status, error) == (0, "")
+        assert (status, error) == (0, ""), error
 
         outcome = json.loads(output)
         truth = sandbox.truth.totals(FOUR.first, FOUR.last, LONG_AFTER)
