@@ -99,7 +99,7 @@ class Fetch:
         missing = [window for window in windows if (str(window.electric_vehicle_id), window.days) not in staged]
         tally = _Tally(len(windows), done=len(windows) - len(missing))
         await self._read_all(missing, tally, concurrency)
-        if self.gives_up and missing and tally.failed == len(missing):
+        if self.gives_up and windows and tally.failed == len(windows):
             raise tally.nearly_everything_failed()
         counts = self.api.counts
         return FetchSummary(
