@@ -190,7 +190,7 @@ def _environment(soak: Soak, world: World, url: str, folder: Path) -> dict[str, 
         "lookback_days": str(soak.lookback_days),
         "deep_lookback_days": str(DEEP_LOOKBACK_DAYS),
         "max_requests_per_second": "0",
-        "max_attempts": "4",
+        "max_attempts": "3",
         # So that a window of some weeks has several pages, whose lists may shift.
         "page_size": "10",
         "min_free_gb": "0",
