@@ -40,6 +40,11 @@ def alive(home: Path, run_id: str) -> Iterator[None]:
                 file.unlink(missing_ok=True)
 
 
+def has_lock(home: Path, run_id: str) -> bool:
+    """Whether the run has a lock, held or left behind."""
+    return (home / _FOLDER / f"{run_id}{_SUFFIX}").exists()
+
+
 @contextmanager
 def killed_runs(home: Path) -> Iterator[list[str]]:
     """The ids of the runs that were killed. They are forgotten when the block ends without an error.

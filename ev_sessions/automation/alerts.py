@@ -18,6 +18,7 @@ import dagster as dg
 
 from ev_sessions.assets.failures import first_cause
 from ev_sessions.assets.graph import Graph
+from ev_sessions.automation.origin import location_of
 from ev_sessions.automation.refresh import Kind, run_days, sensor_status
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.resources import AlertsResource
@@ -138,7 +139,7 @@ class _Ends:
         return [
             Ended(record.dagster_run, datetime.fromtimestamp(record.end_time, UTC))
             for record in records
-            if record.end_time is not None and _location(record.dagster_run) == self._own_location
+            if record.end_time is not None and location_of(record.dagster_run) == self._own_location
         ]
 
     @property
@@ -170,12 +171,6 @@ def _catch_up(ends: _Ends, tell: Callable[[dg.DagsterRun], None]) -> dg.SkipReas
         told = told.and_([ended])
     context.update_cursor(told.to_cursor())
     return dg.SkipReason(f"{delivered} of {len(rest)} messages were sent." if rest else "No run has ended that is to be told.")
-
-
-def _location(run: dg.DagsterRun) -> str | None:
-    """The code location that `run` was launched from; None for one of the command line."""
-    origin = run.remote_job_origin
-    return None if origin is None else origin.repository_origin.code_location_origin.location_name
 
 
 def _escaped(text: str) -> str:

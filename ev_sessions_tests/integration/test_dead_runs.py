@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,32 @@ def test_a_killed_run_gives_back_its_places_in_the_pools_at_once(instance: dg.Da
     assert pools.claim_concurrency_slot("pool", run_id, "step").is_claimed
     reap(instance)
     assert pools.get_concurrency_info("pool").active_slot_count == 0
+
+
+def started_long_ago(instance: dg.DagsterInstance) -> str:
+    """A run that began ten minutes ago, and of which nothing was heard since."""
+    run = instance.create_run_for_job(work, status=Status.STARTED)
+    with sqlite3.connect(Path(instance.root_directory) / "history" / "runs.db") as history:
+        history.execute("UPDATE runs SET update_timestamp = datetime('now', '-10 minutes') WHERE run_id = ?", [run.run_id])
+    return run.run_id
+
+
+def test_a_run_that_was_killed_before_it_had_its_lock_is_ended_once_it_has_stood_still(instance: dg.DagsterInstance) -> None:
+    just_begun = instance.create_run_for_job(work, status=Status.STARTED).run_id
+    stuck = started_long_ago(instance)
+    assert reap(instance) == [stuck]
+    assert state(instance, stuck) is Status.FAILURE
+    assert state(instance, just_begun) is Status.STARTED
+
+
+def test_a_run_of_another_code_location_and_one_that_has_begun_its_steps_are_not_judged_by_standing_still(
+    instance: dg.DagsterInstance,
+) -> None:
+    stuck = started_long_ago(instance)
+    assert reap(instance, "another location") == []
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.STEP_START.value, "work"), stuck)
+    assert reap(instance) == []
+    assert state(instance, stuck) is Status.STARTED
 
 
 def test_a_lock_of_a_run_that_the_history_does_not_know_is_forgotten(instance: dg.DagsterInstance) -> None:
