@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,9 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
+
+from ev_sessions.days import DayRange
+from ev_sessions.sandbox import Sandbox
 
 LIMIT = 90.0
 """The longest that a test waits for anything (s): far beyond what it takes, so that a slow machine fails nothing."""
@@ -34,10 +39,10 @@ def running(*command: object, log: Path) -> Iterator[subprocess.Popen[str]]:
             end(process)
 
 
-def end(process: subprocess.Popen[str], signal: int = 15) -> None:
+def end(process: subprocess.Popen[str], sent: int = 15) -> None:
     """End the process and, where that takes too long, everything in its session."""
     if process.poll() is None:
-        process.send_signal(signal)
+        process.send_signal(sent)
     try:
         process.wait(LIMIT)
     except subprocess.TimeoutExpired:
@@ -48,6 +53,34 @@ def end(process: subprocess.Popen[str], signal: int = 15) -> None:
 def ev_sessions(*arguments: object) -> list[str]:
     """The installed command with `arguments`."""
     return [str(Path(sys.executable).with_name("ev-sessions")), *(str(argument) for argument in arguments)]
+
+
+def over_days(command: str, days: DayRange) -> subprocess.Popen[str]:
+    """`ev-sessions COMMAND --json` over `days` in a process of its own, with a group of its own as in a terminal."""
+    words = ev_sessions(command, "--from", days.first, "--to", days.last, "--json")
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """The exit status of the process, its standard output and its standard error."""
+    output, error = process.communicate(timeout=LIMIT)
+    return process.returncode, output, error
+
+
+def stopped_by(
+    sent: signal.Signals, start: Callable[[], subprocess.Popen[str]], sandbox: Sandbox, *, after: int
+) -> tuple[int, str, str]:
+    """Send the signal to what `start` starts, and to all that it has started, once it has asked for `after` vehicles."""
+    reached = Event()
+    sandbox.at_request(after, reached.set)
+    process = start()
+    try:
+        assert reached.wait(LIMIT), "the process did not get that far"
+        os.killpg(process.pid, sent)
+        return ended(process)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def wait_until(what: str, holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:

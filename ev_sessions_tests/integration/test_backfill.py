@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from ev_sessions_tests.pipeline import (
     trailing,
     write_fleet_file,
 )
-from ev_sessions_tests.processes import LIMIT, ev_sessions
+from ev_sessions_tests.processes import LIMIT, ended, over_days, stopped_by
 
 FAILED, WRONG_USE, INCOMPLETE = 1, 2, 3
 VEHICLES, WORKERS = 60, 4
@@ -216,29 +215,8 @@ def test_a_second_one_beside_it_is_refused(small: Pipeline) -> None:
 
 
 def start(days: DayRange = FOUR) -> subprocess.Popen[str]:
-    """`ev-sessions backfill --json` in a process of its own, with a group of its own as in a terminal."""
-    command = ev_sessions("backfill", "--from", days.first, "--to", days.last, "--json")
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """The exit status of the process, its standard output and its standard error."""
-    output, error = process.communicate(timeout=LIMIT)
-    return process.returncode, output, error
-
-
-def stopped_by(sent: signal.Signals, fleet: Pipeline, *, after: int) -> tuple[int, str, str]:
-    """Send the signal to a backfill once it has asked for `after` vehicles; how it ended."""
-    reached = Event()
-    fleet.sandbox.at_request(after, reached.set)
-    process = start()
-    try:
-        assert reached.wait(LIMIT), "the backfill did not get that far"
-        os.killpg(process.pid, sent)
-        return ended(process)
-    finally:
-        process.kill()
-        process.communicate()
+    """`ev-sessions backfill` over `days`."""
+    return over_days("backfill", days)
 
 
 def test_stopped_once_and_killed_once_it_ends_as_if_nothing_had_happened_and_asks_for_little_twice(tmp_path: Path) -> None:
@@ -248,12 +226,12 @@ def test_stopped_once_and_killed_once_it_ends_as_if_nothing_had_happened_and_ask
         own_setting("max_concurrency", str(WORKERS)),
         own_setting("max_partitions_per_run", "2"),
     ):
-        status, output, error = stopped_by(signal.SIGINT, fleet, after=VEHICLES // 2)
+        status, output, error = stopped_by(signal.SIGINT, start, fleet.sandbox, after=VEHICLES // 2)
         assert (status, output) == (FAILED, "")
         assert error == "ev-sessions: stopped; 0 of 2 batches are done, the same command goes on from there\n"
         fleet_requests = (fleet.sandbox.counts.users, fleet.sandbox.counts.vehicles)
 
-        stopped_by(signal.SIGKILL, fleet, after=VEHICLES * 3 // 2)
+        stopped_by(signal.SIGKILL, start, fleet.sandbox, after=VEHICLES * 3 // 2)
         status, output, error = ended(start())
         assert (status, error) == (0, ""), error
 

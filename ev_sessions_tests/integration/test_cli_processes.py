@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 
 import dagster as dg
 import pytest
 
 from ev_sessions.days import DayRange
 from ev_sessions_tests.pipeline import LONG_AFTER, Pipeline, own_setting, pipeline_over, sandbox_with, trailing
-from ev_sessions_tests.processes import LIMIT, ev_sessions
+from ev_sessions_tests.processes import ended, over_days, stopped_by
 
 DAYS = trailing(2)
 VEHICLES = 160
@@ -31,29 +29,8 @@ def fleet(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 def start(days: DayRange = DAYS) -> subprocess.Popen[str]:
-    """`ev-sessions run --json` in a process of its own, with a group of its own as in a terminal."""
-    command = ev_sessions("run", "--from", days.first, "--to", days.last, "--json")
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """The exit status of the process, its standard output and its standard error."""
-    output, error = process.communicate(timeout=LIMIT)
-    return process.returncode, output, error
-
-
-def stopped_by(sent: signal.Signals, fleet: Pipeline, *, after: int) -> tuple[int, str, str]:
-    """Send the signal to a run once it has asked for `after` vehicles, and to all that it started; how it ended."""
-    reached = Event()
-    fleet.sandbox.at_request(after, reached.set)
-    process = start()
-    try:
-        assert reached.wait(LIMIT), "the run did not get that far"
-        os.killpg(process.pid, sent)
-        return ended(process)
-    finally:
-        process.kill()
-        process.communicate()
+    """`ev-sessions run` over `days`."""
+    return over_days("run", days)
 
 
 def asked_again(fleet: Pipeline) -> int:
@@ -84,7 +61,7 @@ def bounds(days: DayRange) -> tuple[object, object]:
 
 
 def test_a_killed_run_is_reaped_by_the_next_which_asks_for_little_again_and_lands_the_truth(fleet: Pipeline) -> None:
-    stopped_by(signal.SIGKILL, fleet, after=VEHICLES * 3 // 4)
+    stopped_by(signal.SIGKILL, start, fleet.sandbox, after=VEHICLES * 3 // 4)
     assert history(fleet) == (["STARTED"], 1)
     status, outcome, error = ended(start())
     assert status == 0, error
@@ -95,7 +72,7 @@ def test_a_killed_run_is_reaped_by_the_next_which_asks_for_little_again_and_land
 
 
 def test_ctrl_c_ends_a_run_with_one_line_and_the_next_goes_on_where_it_was(fleet: Pipeline) -> None:
-    status, output, error = stopped_by(signal.SIGINT, fleet, after=VEHICLES // 2)
+    status, output, error = stopped_by(signal.SIGINT, start, fleet.sandbox, after=VEHICLES // 2)
     assert (status, output) == (1, "")
     assert error == "ev-sessions: stopped; run it again: it goes on where it was\n"
     assert history(fleet) == (["FAILURE"], 0)
