@@ -38,6 +38,7 @@ DAYS_TAG = "ev_sessions/backfill_days"
 
 _SECONDS_BEFORE_MINUTES = 120
 _MINUTES_BEFORE_HOURS = 120
+_WHOLE_RATES = 10
 
 
 class FleetUnknown(PermanentError):
@@ -250,12 +251,13 @@ def _lines(prospect: Prospect) -> Iterator[str]:
 
 
 def _time_line(estimate: Estimate) -> str:
-    if estimate.asking_seconds is None:
+    if estimate.asking_seconds is None or estimate.requests_per_second is None:
         return "How long it takes cannot be said: no run tells the pace yet, and no ceiling is set."
-    rate = f"at {estimate.requests_per_second:,.3g} requests/s, {_source(estimate)}"
+    pace = estimate.requests_per_second
+    rate = f"at {pace:,.{0 if pace > _WHOLE_RATES else 1}f} requests/s, {_source(estimate)}"
     asking = f"{_duration(estimate.asking_seconds)} of asking {rate}"
     if estimate.other_seconds is None:
-        return f"About {asking}; landing and deriving come on top."
+        return f"About {asking}. Landing and deriving come on top; how long they take, no run of a week has told yet."
     whole = _duration(estimate.asking_seconds + estimate.other_seconds)
     return f"About {whole}: {asking}, and {_duration(estimate.other_seconds)} of landing and deriving."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from statistics import fmean
@@ -23,13 +23,16 @@ from ev_sessions.warehouse.fleet import fleet, listed_users, sessions_per_day
 
 _RUNS_LOOKED_AT = 20
 
+# In a run of fewer days most of the time is what every run takes, however long it is.
+_DAYS_THAT_TELL = 7
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a run was: requests/s while it asked, and all its other seconds for each of its days."""
+    """How fast the last runs were: requests/s while asking, all other seconds for each day (None: no run was long enough)."""
 
     requests_per_second: float
-    other_seconds_per_day: float
+    other_seconds_per_day: float | None
     day: date
 
 
@@ -75,7 +78,9 @@ class Estimate:
     @property
     def other_seconds(self) -> float | None:
         """How long landing, deriving and recording take."""
-        return None if self.pace is None else self.pace.other_seconds_per_day * self.days
+        if self.pace is None or self.pace.other_seconds_per_day is None:
+            return None
+        return self.pace.other_seconds_per_day * self.days
 
 
 def expected_requests(
@@ -106,7 +111,7 @@ def last_pace(instance: dg.DagsterInstance) -> Pace | None:
     """How fast the last runs were; None where none has asked for anything.
 
     The one with most requests tells the pace of asking: a few requests are answered before there is one. The rest takes
-    least for each day where there are many of them, so the least counts.
+    least for each day where there are many of them, so the least counts, and short runs do not count at all.
     """
     records = instance.fetch_observations(dg.AssetKey(asset_name(RAW_SESSIONS)), limit=_RUNS_LOOKED_AT).records
     figures = {record.run_id: _figures(record) for record in records}
@@ -120,16 +125,19 @@ def last_pace(instance: dg.DagsterInstance) -> Pace | None:
     told = asked[largest.dagster_run.run_id]
     return Pace(
         told["requests"] / told["fetch_seconds"],
-        min(_other_seconds(run, asked[run.dagster_run.run_id]) for run in ended),
+        min(_other_seconds(ended, asked), default=None),
         datetime.fromtimestamp(largest.end_time or 0.0, UTC).date(),
     )
 
 
-def _other_seconds(run: dg.RunRecord, told: Mapping[str, Any]) -> float:
-    """For each day of the run, its time without the asking (s)."""
-    days = run_days(run.dagster_run)
-    seconds = (run.end_time or 0.0) - (run.start_time or 0.0) - float(told["fetch_seconds"])
-    return max(0.0, seconds) / (1 if days is None else len(days))
+def _other_seconds(runs: Iterable[dg.RunRecord], told: Mapping[str, Mapping[str, Any]]) -> Iterator[float]:
+    """Of each run that was long enough: its time without the asking, for each of its days (s)."""
+    for run in runs:
+        days = run_days(run.dagster_run)
+        if days is not None and len(days) >= _DAYS_THAT_TELL:
+            asking = float(told[run.dagster_run.run_id]["fetch_seconds"])
+            seconds = (run.end_time or 0.0) - (run.start_time or 0.0) - asking
+            yield max(0.0, seconds) / len(days)
 
 
 def _figures(record: dg.EventLogRecord) -> dict[str, Any]:

@@ -133,7 +133,16 @@ def test_a_ceiling_below_the_last_pace_is_what_the_time_is_reckoned_with(small: 
     assert said["seconds"]["asking"] == 60
     assert small.sandbox.counts.sessions == 8
     people = backfill("--dry-run", max_requests_per_second="0.5").stdout
-    assert "60 s of asking at 0.5 requests/s, the ceiling EV_SESSIONS_MAX_REQUESTS_PER_SECOND, and " in people
+    assert "60 s of asking at 0.5 requests/s, the ceiling EV_SESSIONS_MAX_REQUESTS_PER_SECOND." in people
+
+
+def test_how_long_landing_takes_is_told_by_runs_of_a_week_and_not_by_shorter_ones(tmp_path: Path) -> None:
+    days = trailing(8)
+    with pipeline_over(sandbox_with(vehicles=2, days=len(days)), tmp_path):
+        read_a_day()
+        assert told(backfill("--dry-run", "--json", days=days))["seconds"]["other"] is None
+        assert told(backfill("--json", days=days))["batches"] == 1
+        assert told(backfill("--dry-run", "--json", days=days))["seconds"]["other"] > 0
 
 
 def test_without_a_known_fleet_a_dry_run_says_what_to_do_and_makes_nothing(small: Pipeline) -> None:
