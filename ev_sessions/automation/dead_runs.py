@@ -63,8 +63,12 @@ def dead_runs_sensor(graph: Graph) -> dg.SensorDefinition:
 
 
 def _stuck_before_their_lock(instance: dg.DagsterInstance, location: str | None) -> list[dg.DagsterRun]:
+    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    if location is None:
+        # A command makes a run and starts it at once; those of a code location wait for Dagster.
+        statuses.append(dg.DagsterRunStatus.NOT_STARTED)
     wanted = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING],
+        statuses=statuses,
         updated_before=datetime.now(UTC) - _LONGEST_WITHOUT_LOCK,
     )
     home = Path(instance.root_directory)
@@ -81,4 +85,4 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     if run.status == dg.DagsterRunStatus.CANCELING:
         instance.report_run_canceled(run, "The process that ran it was killed while it was being cancelled.")
     else:
-        instance.report_run_failed(run, "The process that ran it was killed. Run it again: it goes on where it was.")
+        instance.report_run_failed(run, "The process that ran it was killed. A run of the same days goes on where it was.")

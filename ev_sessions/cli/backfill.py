@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +29,7 @@ from ev_sessions.cli.refresh import Outcome, RunFailed, RunStopped, add_told, re
 from ev_sessions.cli.run import require_partitions, show_outcome
 from ev_sessions.days import DayRange, consecutive, utc_today
 from ev_sessions.errors import PermanentError
+from ev_sessions.file_locks import locked
 from ev_sessions.resources import PartnerApiResource
 from ev_sessions.settings import Settings, variable
 from ev_sessions.warehouse.connection import Database
@@ -117,8 +120,7 @@ def run_backfill(environ: Mapping[str, str], days: DayRange, *, as_json: bool) -
     """
     settings, api = _prepared(environ, days)
     api.client_config()
-    with recorded_runs(settings.dagster_home) as instance:
-        _require_nobody_at_work(instance, days)
+    with recorded_runs(settings.dagster_home) as instance, _alone(settings.dagster_home, days):
         prospect = _prospect(instance, api, settings, days)
         outcome = _done_before(instance, prospect.backfill)
         if as_json:
@@ -126,7 +128,7 @@ def run_backfill(environ: Mapping[str, str], days: DayRange, *, as_json: bool) -
         else:
             _show(Console(stderr=True, highlight=False), prospect)
             with ProgressBar(Console(stderr=True)) as bar:
-                _run(environ, instance, prospect, outcome, bar, bar.over(prospect.batches))
+                _run(environ, instance, prospect, outcome, bar, bar.over(prospect.batches, done=len(prospect.backfill.done)))
     if as_json:
         told = {"batches": len(prospect.batches), "batches_done_before": len(prospect.backfill.done)}
         typer.echo(json.dumps(outcome.as_json() | told))
@@ -162,12 +164,20 @@ def _prepared(environ: Mapping[str, str], days: DayRange) -> tuple[Settings, Par
     return settings, PartnerApiResource.outside_dagster(settings, environ)
 
 
-def _require_nobody_at_work(instance: dg.DagsterInstance, days: DayRange) -> None:
-    working = [run for run in _runs_of(instance, days) if not run.is_finished]
-    if working:
-        raise BackfillUnderWay(
-            f"another process works on the backfill of {days} (run {working[0].run_id}); wait for it, or end it"
-        )
+@contextmanager
+def _alone(home: Path, days: DayRange) -> Iterator[None]:
+    """Hold the lock on the backfill of `days`: it dies with the process, so one that was killed is in nobody's way.
+
+    Raises:
+        BackfillUnderWay: another process holds it.
+    """
+    folder = home / "backfills"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    try:
+        with locked(folder / f"{days}.lock", wait=False):
+            yield
+    except BlockingIOError:
+        raise BackfillUnderWay(f"another process works on the backfill of {days}; wait for it, or end it") from None
 
 
 def _prospect(instance: dg.DagsterInstance | None, api: PartnerApiResource, settings: Settings, days: DayRange) -> Prospect:

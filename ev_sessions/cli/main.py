@@ -1,6 +1,7 @@
 """`ev-sessions`: the commands, their help and their exit status. What they do stands in the modules beside this one.
 
-Exit status: 0 done, 1 failed, 2 wrong use or settings, 3 done but some vehicles could not be read.
+Exit status: 0 done, 1 failed, 2 wrong use or settings, 3 done but some vehicles could not be read,
+130 stopped with Ctrl-C before or between its runs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, utc_to
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.settings import SettingsError
 
-FAILED, WRONG_USE, INCOMPLETE = 1, 2, 3
+FAILED, WRONG_USE, INCOMPLETE, STOPPED = 1, 2, 3, 130
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """End `command` with one line on standard error and the right exit status where the project's own errors leave it."""
+    """End `command` with one line on standard error and the right exit status where it is stopped or our own errors leave it."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,13 +45,16 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise _ended(error, WRONG_USE) from None
         except EvSessionsError as error:
             raise _ended(error, FAILED) from None
+        except KeyboardInterrupt:
+            # Between two runs, or before the first: a run under way says more.
+            raise _ended("stopped; the same command goes on where it was", STOPPED) from None
 
     return guarded
 
 
-def _ended(error: EvSessionsError, status: int) -> typer.Exit:
+def _ended(cause: EvSessionsError | str, status: int) -> typer.Exit:
     # Some messages quote others' words, which may have several lines.
-    typer.echo(f"ev-sessions: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"ev-sessions: {' '.join(str(cause).split())}", err=True)
     return typer.Exit(status)
 
 

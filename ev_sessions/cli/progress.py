@@ -43,10 +43,13 @@ class ProgressBar(ProgressReport):
         if self._bar.console.is_terminal:
             self._bar.stop()
 
-    def over(self, batches: Sequence[DayRange]) -> Iterator[DayRange]:
-        """`batches`, one after the other, shown as one piece of work; each is done when the next is asked for."""
-        self._batches = len(batches)
-        for number, batch in enumerate(batches, start=1):
+    def over(self, batches: Sequence[DayRange], *, done: int) -> Iterator[DayRange]:
+        """`batches`, one after the other, shown as one piece of work with the `done` ones that went before them.
+
+        Each is done when the next is asked for.
+        """
+        self._batches, self._batches_done = done + len(batches), done
+        for number, batch in enumerate(batches, start=done + 1):
             self._title = f"batch {number} of {self._batches}, {batch}"
             yield batch
             self._batches_done = number

@@ -12,11 +12,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
+from ev_sessions.automation.refresh import range_tags
 from ev_sessions.cli.backfill import begun_or_new
-from ev_sessions.cli.main import app
+from ev_sessions.cli.home import recorded_runs
+from ev_sessions.cli.main import STOPPED, app, one_line_errors
 from ev_sessions.days import DayRange
+from ev_sessions.definitions import build_defs
 from ev_sessions.sandbox import Quirks
 from ev_sessions_tests.pipeline import (
     LAST_DAY,
@@ -193,6 +197,17 @@ def test_after_a_failed_batch_the_same_command_goes_on_from_there_and_tells_of_t
     assert outcome["sessions"] == landed
 
 
+def test_ctrl_c_outside_of_a_run_says_how_to_go_on_too(capsys: pytest.CaptureFixture[str]) -> None:
+    @one_line_errors
+    def command() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(typer.Exit) as ending:
+        command()
+    assert ending.value.exit_code == STOPPED
+    assert capsys.readouterr().err == "ev-sessions: stopped; the same command goes on where it was\n"
+
+
 @pytest.mark.parametrize("option", ["--json", "--dry-run"])
 def test_days_that_cannot_be_read_are_wrong_use(small: Pipeline, option: str) -> None:
     result = backfill(option, days=DayRange(FOUR.first.replace(year=2020), FOUR.last))
@@ -220,7 +235,14 @@ def test_a_second_one_beside_it_is_refused(small: Pipeline) -> None:
         first.kill()
         first.communicate()
     assert result.exit_code == FAILED
-    assert f"another process works on the backfill of {FOUR} (run " in result.stderr
+    assert f"another process works on the backfill of {FOUR}; wait for it, or end it" in result.stderr
+
+
+def test_a_run_that_a_killed_command_had_made_and_not_started_is_in_nobody_s_way(small: Pipeline) -> None:
+    with recorded_runs(small.state / "dagster") as instance:
+        left = begun_or_new(instance, FOUR)
+        instance.create_run_for_job(build_defs(small.environ).resolve_job_def("refresh"), tags=left.tags | range_tags(FOUR))
+    assert told(backfill("--json"))["batches"] == 2
 
 
 def start(days: DayRange = FOUR) -> subprocess.Popen[str]:

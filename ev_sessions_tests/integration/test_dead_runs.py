@@ -54,7 +54,7 @@ def test_a_killed_run_is_failed_once_with_what_to_do(instance: dg.DagsterInstanc
         for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
         if entry.dagster_event
     ]
-    assert message == "The process that ran it was killed. Run it again: it goes on where it was."
+    assert message == "The process that ran it was killed. A run of the same days goes on where it was."
     assert reap(instance) == []
 
 
@@ -90,9 +90,9 @@ def test_a_killed_run_gives_back_its_places_in_the_pools_at_once(instance: dg.Da
     assert pools.get_concurrency_info("pool").active_slot_count == 0
 
 
-def started_long_ago(instance: dg.DagsterInstance) -> str:
+def started_long_ago(instance: dg.DagsterInstance, status: Status = Status.STARTED) -> str:
     """A run that began ten minutes ago, and of which nothing was heard since."""
-    run = instance.create_run_for_job(work, status=Status.STARTED)
+    run = instance.create_run_for_job(work, status=status)
     with sqlite3.connect(Path(instance.root_directory) / "history" / "runs.db") as history:
         history.execute("UPDATE runs SET update_timestamp = datetime('now', '-10 minutes') WHERE run_id = ?", [run.run_id])
     return run.run_id
@@ -104,6 +104,13 @@ def test_a_run_that_was_killed_before_it_had_its_lock_is_ended_once_it_has_stood
     assert reap(instance) == [stuck]
     assert state(instance, stuck) is Status.FAILURE
     assert state(instance, just_begun) is Status.STARTED
+
+
+def test_a_command_that_was_killed_before_it_started_its_run_leaves_none_for_ever(instance: dg.DagsterInstance) -> None:
+    stuck = started_long_ago(instance, Status.NOT_STARTED)
+    assert reap(instance, "a location") == []
+    assert reap(instance) == [stuck]
+    assert state(instance, stuck) is Status.FAILURE
 
 
 def test_a_run_of_another_code_location_and_one_that_has_begun_its_steps_are_not_judged_by_standing_still(
