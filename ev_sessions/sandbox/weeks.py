@@ -35,7 +35,7 @@ _NIGHT_WEIGHTS = (0.9, 0.06, 0.04)
 _AWAY_CHANCE = 0.04
 _LEAVES_EARLY_CHANCE = 0.12
 _AWAY_POWERS_W = (11_000, 22_000, 50_000)
-_TIME_ZONES = {
+TIME_ZONES = {
     "AT": "Europe/Vienna",
     "DE_LU": "Europe/Berlin",
     "EE": "Europe/Tallinn",
@@ -44,6 +44,7 @@ _TIME_ZONES = {
     "SE_3": "Europe/Stockholm",
     "UK": "Europe/London",
 }
+"""The price zones of the simulated fleet, and the local time that people keep there."""
 
 
 def week_of(day: int) -> int:
@@ -96,7 +97,7 @@ class Weeks:
         key = vehicle.price_zone, day
         if key not in self._offsets:
             noon = datetime.combine(date.fromordinal(day + EPOCH_DAY), datetime.min.time(), UTC).replace(hour=12)
-            offset = noon.astimezone(ZoneInfo(_TIME_ZONES[vehicle.price_zone])).utcoffset()
+            offset = noon.astimezone(ZoneInfo(TIME_ZONES[vehicle.price_zone])).utcoffset()
             self._offsets[key] = int(offset.total_seconds()) if offset else 0
         return day * SECONDS_PER_DAY + int(hour * SECONDS_PER_HOUR) - self._offsets[key]
 

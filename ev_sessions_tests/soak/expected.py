@@ -13,18 +13,9 @@ from zoneinfo import ZoneInfo
 
 from ev_sessions.days import DayRange
 from ev_sessions.sandbox import Row, Truth
+from ev_sessions.sandbox.weeks import TIME_ZONES
 
 Key = tuple[Any, ...]
-
-_TIME_ZONES = {
-    "AT": "Europe/Vienna",
-    "DE_LU": "Europe/Berlin",
-    "EE": "Europe/Tallinn",
-    "IT_NORD": "Europe/Rome",
-    "PT": "Europe/Lisbon",
-    "SE_3": "Europe/Stockholm",
-    "UK": "Europe/London",
-}
 
 
 @dataclass(slots=True)
@@ -72,7 +63,7 @@ class Expected:
 
     def report_date(self, row: Row) -> date:
         """The local date on which the session ends, or else begins."""
-        zone = _TIME_ZONES[self.vehicles[row["electric_vehicle_id"]]["price_zone"]]
+        zone = TIME_ZONES[self.vehicles[row["electric_vehicle_id"]]["price_zone"]]
         stamp: datetime = row["unplug_time"] or row["inferred_session_end"] or row["plug_in_time"]
         return stamp.astimezone(ZoneInfo(zone)).date()
 
