@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from ev_sessions.cli.home import existing_history
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, SettingsError, unknown_variables, variable
 from ev_sessions.warehouse import ledger
@@ -112,6 +113,16 @@ def examine_database(settings: Settings) -> Finding:
         return Finding("database", State.OK, f"none yet at {database.path}; the first run makes it")
     except EvSessionsError as error:
         return Finding.of_error("database", error)
+
+
+def examine_history(settings: Settings) -> Finding:
+    """Whether Dagster's history can be opened; one that does not exist yet is no problem."""
+    try:
+        with existing_history(settings.dagster_home) as instance:
+            held = "none yet; the first run makes it" if instance is None else f"{instance.get_runs_count():,} runs"
+    except EvSessionsError as error:
+        return Finding.of_error("history", error)
+    return Finding("history", State.OK, f"{settings.dagster_home}: {held}")
 
 
 def examine_storage(settings: Settings) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from alembic.util import CommandError
 from dagster_shared.check import CheckError
 from sqlalchemy.exc import DBAPIError
 from yaml import YAMLError
@@ -36,8 +37,19 @@ def prepare_home(home: Path) -> Path:
             if not settings.exists():
                 settings.write_text(files("ev_sessions").joinpath("dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
-        raise HomeUnusable(f"cannot use the state folder {home}: {error.strerror}; set EV_SESSIONS_STATE_DIR") from None
+        raise _folder_unusable(home, error) from None
     return home.resolve()
+
+
+def prepare_history(home: Path) -> Path:
+    """As `prepare_home`, and make the history, for programs that would make it without our lock; gives the absolute path.
+
+    Raises:
+        HomeUnusable: the folder cannot be made, or the history cannot be opened.
+    """
+    folder = prepare_home(home)
+    with _usable(folder), _opened(folder):
+        return folder
 
 
 @contextmanager
@@ -62,7 +74,11 @@ def existing_history(home: Path) -> Iterator[dg.DagsterInstance | None]:
         HomeUnusable: the history cannot be read.
     """
     folder = home.resolve()
-    if not (folder / "dagster.yaml").exists():
+    try:
+        missing = not (folder / "dagster.yaml").exists()
+    except OSError as error:
+        raise _folder_unusable(folder, error) from None
+    if missing:
         yield None
         return
     with _usable(folder), _opened(folder) as instance:
@@ -73,18 +89,28 @@ def existing_history(home: Path) -> Iterator[dg.DagsterInstance | None]:
 def _usable(folder: Path) -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, CommandError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
         raise HomeUnusable(
-            f"cannot use Dagster's history in {folder}: {error.orig}; free some space, mend the rights, "
+            f"cannot use Dagster's history in {folder}: {reason}; free some space, mend the rights, "
             "set EV_SESSIONS_STATE_DIR, or move that folder away: it holds the list of runs, no sessions"
         ) from None
 
 
+def _folder_unusable(folder: Path, error: OSError) -> HomeUnusable:
+    return HomeUnusable(f"cannot use the state folder {folder}: {error.strerror}; set EV_SESSIONS_STATE_DIR")
+
+
 def _opened(folder: Path) -> dg.DagsterInstance:
     # Dagster makes the tables of a new history at the first opening, and two that do so at once trip over each other.
-    with locked(folder / ".lock"):
-        try:
-            return dg.DagsterInstance.from_config(str(folder))
-        except (YAMLError, CheckError, dg.DagsterInvalidConfigError) as error:
-            reason = " ".join(str(error).split())
-            raise HomeUnusable(f"cannot use {folder / 'dagster.yaml'}: {reason}; mend it, or delete it for a new one") from None
+    try:
+        with locked(folder / ".lock"):
+            instance = dg.DagsterInstance.from_config(str(folder))
+            # Of the three storages, that of the events looks at its version only when it is first read.
+            instance.get_asset_keys(limit=1)
+            return instance
+    except OSError as error:
+        raise _folder_unusable(folder, error) from None
+    except (YAMLError, CheckError, dg.DagsterInvalidConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise HomeUnusable(f"cannot use {folder / 'dagster.yaml'}: {reason}; mend it, or delete it for a new one") from None

@@ -119,7 +119,7 @@ def doctor(
         ),
     ] = False,
 ) -> None:
-    """Check settings, token, organisation, fleet, sessions, database, disk and clock: what works, what does not, what to do.
+    """Check settings, token, organisation, fleet, sessions, database, history, disk and clock: what works and what to do.
 
     Nothing is written, and the API is asked fewer than ten times.
     """

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ev_sessions.cli.home import prepare_home
+from ev_sessions.cli.home import prepare_history
 from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
 
@@ -22,11 +22,12 @@ def serve_ui(environ: Mapping[str, str], port: int) -> NoReturn:
 
     Raises:
         SettingsError: a setting is malformed.
-        HomeUnusable: the state folder cannot be written.
+        HomeUnusable: the state folder cannot be written, or the history cannot be opened.
         PortTaken: the page cannot be served there.
     """
     _require_free(port)
-    home = prepare_home(Settings.from_env(environ).dagster_home)
+    # Several processes of `dagster dev` open the history at once, without the lock: they have to find it finished.
+    home = prepare_history(Settings.from_env(environ).dagster_home)
     command = [sys.executable, "-m", "dagster", "dev", "--module-name", "ev_sessions.definitions", "--port", str(port)]
     # Its own child would miss the signals that end it, and leave the page and the daemon behind.
     os.execve(sys.executable, command, {**environ, "DAGSTER_HOME": str(home)})  # noqa: S606 - our own words

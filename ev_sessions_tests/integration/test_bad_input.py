@@ -14,9 +14,11 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
+from ev_sessions.cli.home import prepare_history
 from ev_sessions.cli.main import app
 from ev_sessions.ingest.fleet import BadFleetFile, read_vehicle_pairs
 from ev_sessions.warehouse.connection import Database
+from ev_sessions_tests.broken import stamp_once_more
 from ev_sessions_tests.pipeline import Pipeline, named, pipeline_over, sandbox_with, trailing, write_fleet_file
 
 FAILED, WRONG_USE = 1, 2
@@ -279,6 +281,16 @@ def test_a_history_that_somebody_broke_is_told(office: Office, tmp_path: Path) -
     runs.parent.mkdir(parents=True)
     runs.write_text("no database")
     line = office.complaint(FAILED, *RUN, state_dir=tmp_path / "state", database=office.database)
+    assert "move that folder away" in line
+
+
+@pytest.mark.parametrize("storage", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
+@pytest.mark.parametrize("command", [RUN, ("backfill", *RUN[1:], "--dry-run"), ("ui", "--port", "0")])
+def test_a_history_with_two_versions_is_told(office: Office, tmp_path: Path, command: Sequence[str], storage: str) -> None:
+    home = prepare_history(tmp_path / "state" / "dagster")
+    stamp_once_more(home / storage)
+    line = office.complaint(FAILED, *command, state_dir=tmp_path / "state", database=office.database)
+    assert f"cannot use Dagster's history in {home}" in line
     assert "move that folder away" in line
 
 

@@ -1,4 +1,4 @@
-"""`ev-sessions run` as real processes: stopped, killed, and two at once."""
+"""`ev-sessions run` as real processes: stopped, killed, two at once, and beside a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from ev_sessions.days import DayRange
 from ev_sessions_tests.pipeline import LONG_AFTER, Pipeline, own_setting, pipeline_over, sandbox_with, trailing
-from ev_sessions_tests.processes import ended, over_days, stopped_by
+from ev_sessions_tests.processes import ended, ev_sessions, free_port, graphql, over_days, running, stopped_by, wait_until
 
 DAYS = trailing(2)
 VEHICLES = 160
@@ -91,3 +91,15 @@ def test_two_runs_at_once_over_different_days_both_land_their_days(fleet: Pipeli
     for days, (_, outcome, _) in zip((DAYS, earlier), outcomes, strict=True):
         assert_lands_the_truth(fleet, outcome, days)
     assert history(fleet) == (["SUCCESS", "SUCCESS"], 0)
+
+
+def test_a_page_and_the_first_run_started_together_share_one_history(fleet: Pipeline, tmp_path: Path) -> None:
+    port = free_port()
+    with running(*ev_sessions("ui", "--port", port), log=tmp_path / "ui.log") as ui:
+        status, outcome, error = ended(start())
+        assert status == 0, error
+        shown = {"runsOrError": {"results": [{"status": "SUCCESS"}]}}
+        query = '{ runsOrError(filter: {pipelineName: "refresh"}) { ... on Runs { results { status } } } }'
+        wait_until("the page shows the run", lambda: graphql(port, query) == shown, ui)
+    assert_lands_the_truth(fleet, outcome)
+    assert history(fleet) == (["SUCCESS"], 0)

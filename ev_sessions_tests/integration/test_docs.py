@@ -104,7 +104,9 @@ def test_the_commands_and_queries_of_the_docs_work_one_after_the_other_as_they_s
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serving(sandbox) as url:
-        script = as_typed(commands_to_run(), sandbox.settings_for(url), DayRange.trailing(sandbox.options.end, 3))
+        # A shell that has DAGSTER_HOME only where the page says so.
+        settings = sandbox.settings_for(url) | {"DAGSTER_HOME": environment.pop("DAGSTER_HOME")}
+        script = as_typed(commands_to_run(), settings, DayRange.trailing(sandbox.options.end, 3))
         done = subprocess.run(
             ["bash", "-euxc", script],  # noqa: S607 - the reader's own shell
             cwd=tmp_path,

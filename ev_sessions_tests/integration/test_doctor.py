@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from ev_sessions.cli.examine import Finding, State
 from ev_sessions.cli.examine_api import Asked, examine_api
+from ev_sessions.cli.home import prepare_history
 from ev_sessions.cli.main import app
 from ev_sessions.days import ONE_DAY, DayRange, utc_today
 from ev_sessions.partner_api import BearerToken, PartnerApiConfig
@@ -21,10 +22,12 @@ from ev_sessions.sandbox import Quirks, Sandbox, serving
 from ev_sessions.settings import SessionDay
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.schema import SCHEMA_VERSION
+from ev_sessions_tests.broken import stamp_once_more
 from ev_sessions_tests.integration.partner_apis import ORG, answering, in_turn, response
 from ev_sessions_tests.pipeline import LAST_DAY, Pipeline, named, sandbox_with, trailing, write_fleet_file
 
-CHECKS = ["settings", "versions", "token", "organisation", "fleet", "sessions", "database", "storage", "unattended", "clock"]
+CHECKS = ["settings", "versions", "token", "organisation", "fleet", "sessions"]
+CHECKS += ["database", "history", "storage", "unattended", "clock"]
 
 
 @dataclass(frozen=True)
@@ -253,6 +256,21 @@ def test_a_file_that_is_no_database_is_a_problem(surgery: Surgery, tmp_path: Pat
 def test_a_database_that_is_too_new_or_not_ours_is_a_problem(surgery: Surgery, tmp_path: Path, change: str, problem: str) -> None:
     make_database(tmp_path / "state" / "ev_sessions.duckdb", change)
     assert problem in visit(surgery.environ).problems["database"]
+
+
+def test_the_history_is_told_with_its_runs_and_one_that_cannot_be_opened_is_a_problem(surgery: Surgery, tmp_path: Path) -> None:
+    assert visit(surgery.environ).text("history").endswith("none yet; the first run makes it")
+    home = prepare_history(tmp_path / "state" / "dagster")
+    assert visit(surgery.environ).text("history") == f"{home}: 0 runs"
+    stamp_once_more(home / "history" / "runs.db")
+    assert "cannot use Dagster's history" in visit(surgery.environ).problems["history"]
+
+
+def test_a_history_that_cannot_be_locked_is_a_problem(surgery: Surgery, tmp_path: Path) -> None:
+    lock = prepare_history(tmp_path / "state" / "dagster") / ".lock"
+    lock.unlink()
+    lock.mkdir()
+    assert "cannot use the state folder" in visit(surgery.environ).problems["history"]
 
 
 def test_a_database_of_an_older_schema_is_no_problem(surgery: Surgery, tmp_path: Path) -> None:
