@@ -12,6 +12,7 @@ once while it reads, so a file under a name that moves to another one would be r
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ KEPT_FOR = timedelta(hours=24)
 # Two threads take little more than half the time of one, and this is enough for 620,000 rows of the widest table.
 _THREADS = 2
 _MEGABYTES = 256
+
+# A publishing makes its folders first, and looks for no file that it has not found or written: what it misses was there.
+_DELETED = re.compile(r"No such file or directory|No files found that match the pattern")
 
 
 class PublishingFailed(TransientError):
@@ -200,10 +204,14 @@ def _quoted(text: str) -> str:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """Put what the file system refuses into one line."""
+    """Put what the file system refuses, or somebody does to it meanwhile, into one line."""
     try:
         yield
     except (duckdb.Error, OSError) as error:
+        if _DELETED.search(str(error)):
+            raise PublishingFailed(
+                f"cannot publish to {folder}: files were deleted there meanwhile; run again: what is missing is written anew"
+            ) from None
         if isinstance(error, duckdb.Error) and not isinstance(explain(error, folder), DatabaseDiskFull | DatabaseDenied):
             raise
         raise PublishingFailed(

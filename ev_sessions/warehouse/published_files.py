@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from stat import S_IWUSR
 
@@ -130,6 +131,23 @@ class PublishedFolder:
             for path in (self.path / folder).rglob("*.parquet"):
                 if _identity(path) in contents:
                     path.unlink()
+
+
+def content_of(known: Path) -> Path:
+    """Where the content that `known` shows now stands for as long as somebody may be reading it.
+
+    Unlike `known`, this name never shows anything else. `known` itself, where it is not one that people know a published file by.
+    """
+    # What cannot be found is told to whoever opens it; of links in a circle Python before 3.13 says RuntimeError.
+    with suppress(OSError, RuntimeError):
+        found = known.resolve(strict=True)
+        shown = _identity(found)
+        for generation in (found.parent / _GENERATIONS).glob(f"{escape(found.stem)}.*{escape(found.suffix)}"):
+            # One that is dropped meanwhile is a former one.
+            with suppress(FileNotFoundError):
+                if _identity(generation) == shown:
+                    return generation
+    return known
 
 
 def _require_ours(known: Path) -> None:

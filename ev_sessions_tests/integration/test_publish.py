@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -235,6 +237,33 @@ def test_what_somebody_deleted_is_there_again_after_the_next_publishing(publishe
     assert published.differing() == []
 
 
+@dataclass(frozen=True)
+class Disturbed(Database):
+    """When a publishing has seen what is missing and begins to write it, somebody deletes `gone` in `folder`."""
+
+    folder: Path = field(kw_only=True)
+    gone: str = field(kw_only=True)
+    readings: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        self.readings.append("one more")
+        if len(self.readings) == 2:
+            subprocess.run(["rm", "-r", *self.folder.glob(self.gone)], check=True)  # noqa: S607
+        with super().reading() as connection:
+            yield connection
+
+
+@pytest.mark.parametrize("gone", [".generations/*sessions.2026-03*", ".generations", "../published"])
+def test_what_somebody_deletes_during_a_publishing_is_written_when_that_is_tried_again(published: Warehouse, gone: str) -> None:
+    published.land("more", APRIL)
+    disturbed = Disturbed(published.database.path, folder=published.folder, gone=gone)
+    with pytest.raises(PublishingFailed, match=r"^cannot publish to [^\n]*deleted[^\n]*run again[^\n]*$"):
+        publish(disturbed, published.folder, PublishedAccess.OWNER)
+    published.publish()
+    assert published.differing() == []
+
+
 def test_a_database_that_was_put_back_takes_back_what_is_published(published: Warehouse) -> None:
     before = published.database.path.read_bytes()
     published.land("later", date(2026, 5, 1))
@@ -435,6 +464,40 @@ def test_pyarrow_and_pandas_read_one_month(published: Warehouse) -> None:
     frame = pd.read_parquet(published.folder / "analytics" / "fleet_daily")
     assert sorted(frame["session_day"]) == [MARCH, APRIL]
     assert list(frame.columns) == list(FLEET_DAILY.column_names)
+
+
+@pytest.mark.parametrize("by", ["settings", "path", "link"])
+def test_who_holds_a_state_keeps_it_and_who_asks_anew_in_the_same_program_sees_what_was_published_last(
+    published: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setenv("EV_SESSIONS_PUBLISHED", str(published.folder))
+    (tmp_path / "link.db").symlink_to(views_path(published.folder))
+    path = {"settings": None, "path": views_path(published.folder), "link": tmp_path / "link.db"}[by]
+    data = ev_sessions.open_data(path)
+    with ev_sessions.open_data(path) as held:
+        for sessions in (3, 4):
+            published.land(f"session {sessions}", APRIL)
+            published.publish()
+            assert len(held.sessions(MARCH, APRIL)) == 2
+            assert len(data.sessions(MARCH, APRIL)) == len(ev_sessions.open_data(path).sessions(MARCH, APRIL)) == sessions
+    assert len(held.sessions(MARCH, APRIL)) == 4
+
+
+def test_a_plain_duckdb_opens_the_views_beside_open_data(published: Warehouse) -> None:
+    path = views_path(published.folder)
+    with ev_sessions.open_data(path) as held, duckdb.connect(path, read_only=True) as plain:
+        assert len(plain.sql("FROM analytics.sessions").fetchall()) == len(held.sessions(MARCH, APRIL)) == 2
+        assert len(ev_sessions.open_data(path).sessions(MARCH, APRIL)) == 2
+
+
+def test_a_query_spills_to_where_no_publishing_stumbles_over_it(published: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ev_sessions.open_data(views_path(published.folder)) as held:
+        spilling = held.sql("SELECT current_setting('temp_directory') AS folder")["folder"].item()
+        assert Path(spilling).parent == published.folder
+        Path(spilling).mkdir()
+        monkeypatch.setattr(publishing, "KEPT_FOR", timedelta(0))
+        published.publish()
+        assert Path(spilling).exists()
 
 
 HOLDS_IT = """
