@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -93,7 +94,7 @@ def test_a_killed_run_gives_back_its_places_in_the_pools_at_once(instance: dg.Da
 def started_long_ago(instance: dg.DagsterInstance, status: Status = Status.STARTED) -> str:
     """A run that began ten minutes ago, and of which nothing was heard since."""
     run = instance.create_run_for_job(work, status=status)
-    with sqlite3.connect(Path(instance.root_directory) / "history" / "runs.db") as history:
+    with closing(sqlite3.connect(Path(instance.root_directory) / "history" / "runs.db")) as history, history:
         history.execute("UPDATE runs SET update_timestamp = datetime('now', '-10 minutes') WHERE run_id = ?", [run.run_id])
     return run.run_id
 
