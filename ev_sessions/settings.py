@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from ev_sessions.errors import PermanentError
+from ev_sessions.limits import Limits
 
 PREFIX = "EV_SESSIONS_"
 FILE_SUFFIX = "_FILE"
@@ -44,13 +46,19 @@ class ReportDate(StrEnum):
 
 
 def _pairs(value: object) -> object:
-    """`SE_1=Europe/Stockholm,UK=Europe/London` as a mapping."""
+    """`SE_1=Europe/Stockholm,UK=Europe/London` as a mapping; a text that is no pair raises ValueError."""
     if not isinstance(value, str):
         return value
     pairs = [entry.partition("=") for entry in value.split(",") if entry.strip()]
     if any(not separator for _, separator, _ in pairs):
-        raise ValueError("expected ZONE=Area/City pairs separated by commas")
+        raise ValueError("expected NAME=value pairs separated by commas")
     return {key.strip(): zone.strip() for key, _, zone in pairs}
+
+
+def _limits(value: object) -> object:
+    """`energy_much_kwh=90,SE_4:cost_unusual_max=2` as a mapping of limits that exist."""
+    pairs = _pairs(value)
+    return dict(Limits.of(pairs).replaced) if isinstance(pairs, Mapping) else pairs
 
 
 class PublishedAccess(StrEnum):
@@ -116,6 +124,15 @@ class Settings(BaseModel):
     lock_timeout_seconds: float = Field(120.0, ge=0, description="How long to wait for another process's database lock (s)")
     hold_share: float = Field(
         0.5, gt=0, le=1, description="Share of a vehicle's rows whose loss in one read is held for confirmation (ratio)"
+    )
+
+    limits: Annotated[dict[str, Decimal], BeforeValidator(_limits)] = Field(
+        default_factory=dict,
+        description="Limits of the quality rules that replace the built-in ones, as name=number pairs with commas, "
+        "of one price zone as ZONE:name=number; see the page of the quality rules",
+    )
+    reconcile_requests: int = Field(
+        200, ge=2, description="Requests that one reconciliation against the API's own sums may take (count)"
     )
 
     schedules: bool = Field(default=False, description="Whether schedules and sensors run from the start (on or off)")

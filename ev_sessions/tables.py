@@ -98,6 +98,7 @@ _SESSION_BOOKKEEPING = (
     Column("content_hash", "VARCHAR", "MD5 over the API's fields as stored, to tell a restatement", required=True),
     Column("version", "BIGINT", "1 at the first landing, one more at each change of content", required=True),
     Column("first_seen_at", STAMP, "When it was first read", required=True),
+    Column("valid_from", STAMP, "When the read that first showed this version began", required=True),
     Column("fetched_at", STAMP, "When it was last read", required=True),
     Column("run_id", "VARCHAR", "The run that landed the newest read", required=True),
     Column("extra", "JSON", "Fields that this project does not know, as the API sent them; null where there are none"),
@@ -193,12 +194,19 @@ RAW_FETCHES = Table(
 RAW_QUARANTINE = Table(
     "raw",
     "quarantine",
-    "One row per record that cannot be used, with its payload and every reason. It leaves by itself once the API mends it.",
+    "One row per record that an error rule keeps out of what is derived, with its payload and every reason. It leaves by itself "
+    "once the API mends it or no longer lists it, or, by `ev-sessions requarantine`, once a limit that it broke is changed.",
     ("electric_vehicle_id", "record_key"),
     (
         *_OWNER,
         Column("record_key", "VARCHAR", "The record's id, or the MD5 of its payload where it has none", required=True),
-        Column("reasons", "VARCHAR[]", "Why it cannot be used; each begins with the name of the rule", required=True),
+        Column("reasons", "VARCHAR[]", "Why it cannot be used; each begins with the name of the rule and a colon", required=True),
+        Column(
+            "in_sessions",
+            "BOOLEAN",
+            "Whether the record stands in raw.sessions too; if not, it could not be typed or lay outside the days asked for",
+            required=True,
+        ),
         Column("payload", "VARCHAR", "The record as the API sent it", required=True),
         Column(
             "first_day",
@@ -235,6 +243,7 @@ RAW_SESSION_VERSIONS = Table(
             "superseded (seen in an answer that landed after a newer one)",
             required=True,
         ),
+        Column("changed_fields", "VARCHAR[]", "The API's fields in which the next version differs; null: it was not restated"),
     ),
     made_from=("raw.sessions",),
     cut_by="session_day",
@@ -266,6 +275,68 @@ RAW_TOUCHED_MONTHS = Table(
     made_from=("analytics.sessions", "analytics.fleet_daily"),
 )
 
+RAW_NOVELTIES = Table(
+    "raw",
+    "novelties",
+    "What the API sent and its documentation does not name: outcomes of sessions, and fields. Each is told once.",
+    ("kind", "name"),
+    (
+        Column("kind", "VARCHAR", "session_outcome or field", required=True),
+        Column("name", "VARCHAR", "The value, or the name of the field", required=True),
+        Column("session_day", "DATE", "The session day on which it was first found", required=True),
+        Column("found_at", STAMP, "When deriving found it", required=True),
+        Column("run_id", "VARCHAR", "The run that derived", required=True),
+    ),
+    made_from=("raw.sessions",),
+)
+
+RAW_SETTINGS_HISTORY = Table(
+    "raw",
+    "settings_history",
+    "The settings by which figures are derived: a row whenever they, or the program, changed.",
+    ("in_force_from",),
+    (
+        Column("in_force_from", STAMP, "When a run first derived with them", required=True),
+        Column(
+            "settings",
+            "JSON",
+            "REPORT_DATE, and those LIMITS that are not the default, each by its name",
+            required=True,
+        ),
+        Column("program_version", "VARCHAR", "The version of ev-sessions", required=True),
+        Column("run_id", "VARCHAR", "The run that derived", required=True),
+    ),
+)
+
+RAW_RECONCILIATIONS = Table(
+    "raw",
+    "reconciliations",
+    "Our sums of a month beside those that the API gives itself, for a vehicle or the whole organisation, as often as asked.",
+    ("report_month", "electric_vehicle_id", "asked_at"),
+    (
+        _OWNER[0],
+        Column("user_id", "UUID", "The customer; null: the whole organisation"),
+        Column("electric_vehicle_id", "UUID", "The vehicle; null: the whole organisation"),
+        Column("report_month", "DATE", "The first day of the month", required=True),
+        Column("asked_at", STAMP, "When the API was asked", required=True),
+        Column(
+            "outcome",
+            "VARCHAR",
+            "agrees; edge (agrees where the month is cut another way); differs; unexpected (an answer of unknown shape); failed",
+            required=True,
+        ),
+        Column("sessions", "BIGINT", "Our count", "sessions"),
+        Column("api_sessions", "BIGINT", "The API's; null: not given", "sessions"),
+        Column("energy_kwh", "DECIMAL(38,6)", "Our energy", "kWh"),
+        Column("api_energy_kwh", "DECIMAL(38,6)", "The API's; null: not given", "kWh"),
+        Column("savings_eur", "DECIMAL(38,6)", "Our savings", "EUR"),
+        Column("api_savings_eur", "DECIMAL(38,6)", "The API's; null: not given", "EUR"),
+        Column("cause", "VARCHAR", "The likely cause of a difference, or what was unexpected; null: it agrees"),
+        Column("run_id", "VARCHAR", "The run that asked", required=True),
+    ),
+    made_from=("raw.sessions",),
+)
+
 RAW_TABLES = (
     RAW_USERS,
     RAW_VEHICLES,
@@ -273,6 +344,9 @@ RAW_TABLES = (
     RAW_FETCHES,
     RAW_QUARANTINE,
     RAW_SESSION_VERSIONS,
+    RAW_NOVELTIES,
+    RAW_SETTINGS_HISTORY,
+    RAW_RECONCILIATIONS,
     RAW_TOUCHED_DAYS,
     RAW_TOUCHED_MONTHS,
 )
@@ -294,7 +368,8 @@ _DERIVED = (
 ANALYTICS_SESSIONS = Table(
     "analytics",
     "sessions",
-    "One row per session that no error rule keeps out, with the measures of one session.",
+    "One row per session that no error rule keeps out, with the measures of one session. A state of charge that is out of range "
+    "is null here (flag soc_out_of_range); raw.sessions has it as it was sent.",
     ("electric_vehicle_id", "id"),
     (
         *_OWNER,
@@ -327,6 +402,7 @@ ANALYTICS_SESSIONS = Table(
             "savings_rate", "DOUBLE", "Savings over counterfactual cost, signed; null: that is unknown or not above 0", "ratio"
         ),
         Column("forecast_error_eur", EXACT, "Actual minus expected savings, signed; null: either is unknown", "EUR"),
+        Column("flags", "VARCHAR[]", "The warnings that it is in for, by the names of their rules; empty: none", required=True),
         *(RAW_SESSIONS.column(name) for name in ("version", "first_seen_at", "fetched_at", "run_id")),
         *_DERIVED,
     ),
@@ -338,6 +414,8 @@ _ENERGY_MEASURES = (
     Column("sessions", "BIGINT", "Sessions", "sessions", required=True),
     Column("sessions_with_energy", "BIGINT", "Sessions whose energy is known", "sessions", required=True),
     Column("energy_kwh", EXACT, "Energy charged; null: none is known", "kWh"),
+    Column("flagged_sessions", "BIGINT", "Sessions with a warning", "sessions", required=True),
+    Column("flagged_share", "DOUBLE", "flagged_sessions over sessions", "ratio"),
     Column("sessions_with_end", "BIGINT", "Sessions whose end is known", "sessions", required=True),
     Column("plug_in_hours", EXACT, "Time plugged in; null: no end is known", "h"),
     Column("charging_hours", EXACT, "Time charging; null: none is known", "h"),
@@ -526,6 +604,28 @@ FLEET_DAILY = Table(
     cut_by="session_day",
 )
 
+RULE_HITS = Table(
+    "analytics",
+    "rule_hits",
+    "How often each quality rule was broken per session day; days on which a rule was not broken are left out.",
+    ("session_day", "rule"),
+    (
+        RAW_SESSIONS.column("session_day"),
+        Column("rule", "VARCHAR", "The rule's name; what it means stands on the page of the quality rules", required=True),
+        Column(
+            "family",
+            "VARCHAR",
+            "What the rule is about: identity, time, energy, state_of_charge, money, sequence or volume",
+            required=True,
+        ),
+        Column("severity", "VARCHAR", "error (kept out), warn (flagged) or info (counted)", required=True),
+        Column("hits", "BIGINT", "Sessions or records that break it; of a rule about whole days 1", required=True),
+        *_DERIVED,
+    ),
+    made_from=("analytics.sessions", "raw.quarantine"),
+    cut_by="session_day",
+)
+
 MONTHLY_SAVINGS = Table(
     "analytics",
     "monthly_savings",
@@ -558,7 +658,7 @@ MONTHLY_SAVINGS = Table(
 )
 
 # Those that are derived together, whole session days at a time.
-DAILY_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY)
+DAILY_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, RULE_HITS, FLEET_DAILY)
 ANALYTICS_TABLES = (*DAILY_TABLES, MONTHLY_SAVINGS)
 ALL_TABLES = RAW_TABLES + ANALYTICS_TABLES
 

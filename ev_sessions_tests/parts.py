@@ -44,7 +44,7 @@ class Rejection:
     """A record that ingest could not use."""
 
     record_key: str
-    reason: str = "well_formed: energy_charged_kwh is not a number"
+    reason: str = "malformed: energy_charged_kwh is not a number"
     payload: str = "{}"
 
 

@@ -58,6 +58,7 @@ def session(name: str, *, of: str = "v1", day: date = DAY, **changes: object) ->
         "content_hash": name,
         "version": 1,
         "first_seen_at": NOW,
+        "valid_from": NOW,
         "fetched_at": NOW,
         "run_id": "landing",
         **changes,
@@ -91,7 +92,8 @@ def kept_out(key: str, *, of: str = "v1", first: date = DAY, last: date | None =
     return {
         **_owner(of),
         "record_key": key,
-        "reasons": ["well_formed: not an object"],
+        "reasons": ["malformed: not an object"],
+        "in_sessions": False,
         "payload": "garbage",
         "first_day": first,
         "last_day": last or first,

@@ -1,4 +1,4 @@
-"""`sessions`, `daily_energy`, `daily_savings`, `fleet_daily`: what we say, from what the API said, in one transaction a run."""
+"""The daily tables of `analytics`: what we say, from what the API said, in one transaction a run."""
 
 import time
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from ev_sessions.tables import (
     DAILY_TABLES,
     FLEET_DAILY,
     RAW_SESSIONS,
+    RULE_HITS,
     Table,
 )
 from ev_sessions.warehouse.derive import DayFigures, derive
@@ -70,6 +71,7 @@ def _shown(table: Table, day: DayFigures) -> dict[str, object]:
         ANALYTICS_SESSIONS: day.sessions,
         DAILY_ENERGY: day.daily_energy_rows,
         DAILY_SAVINGS: day.daily_savings_rows,
+        RULE_HITS: day.rule_hits_rows,
         FLEET_DAILY: 1,
     }
     energy = ("sessions", "energy_kwh")
@@ -80,6 +82,7 @@ def _shown(table: Table, day: DayFigures) -> dict[str, object]:
         ANALYTICS_SESSIONS: (*energy, "quarantined"),
         DAILY_ENERGY: energy,
         DAILY_SAVINGS: savings,
+        RULE_HITS: (),
         FLEET_DAILY: (*energy, *savings, *coverage, *finality),
     }
     return {"dagster/partition_row_count": rows[table]} | {name: getattr(day, name) for name in told[table]}

@@ -97,14 +97,14 @@ def _place_all(read: VehicleRead, rule: SessionDay) -> _Placed:
     asked = read.window.days
     for record in read.answer.rejected:
         days = rejected_days(record.raw, asked, rule)
-        placed.refused.append(_refused(_record_key(record), f"well_formed: {record.reason}", record.raw, days))
+        placed.refused.append(_refused(_record_key(record), f"malformed: {record.reason}", record.raw, days))
     for session in read.answer.sessions:
         day = session_day(session, rule)
         match place(session, asked, rule):
             case Place.WITHIN:
                 placed.kept.append((session, day))
             case Place.OUTSIDE:
-                reason = f"within_window: its {rule} falls on {day}, but {asked} was asked for"
+                reason = f"outside_window: its {rule} falls on {day}, but {asked} was asked for"
                 placed.refused.append(_refused(str(session.id), reason, session.to_json(), asked))
             case Place.LEFT_TO_ITS_OWN_DAY:
                 placed.left += 1

@@ -25,7 +25,9 @@ _ARROW_TYPES = {
 }
 
 # What only the landing can know.
-_KNOWN_AT_LANDING = frozenset({"price_zone", "time_zone", "content_hash", "version", "first_seen_at", "landed_at", "run_id"})
+_KNOWN_AT_LANDING = frozenset(
+    {"price_zone", "time_zone", "content_hash", "version", "first_seen_at", "valid_from", "in_sessions", "landed_at", "run_id"}
+)
 
 
 def arrow_schema(columns: Collection[Column]) -> pa.Schema:

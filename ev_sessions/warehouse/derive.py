@@ -55,6 +55,7 @@ class DayFigures:
     sessions: int
     daily_energy_rows: int
     daily_savings_rows: int
+    rule_hits_rows: int
     energy_kwh: Decimal | None
     cost_eur: Decimal | None
     savings_eur: Decimal | None

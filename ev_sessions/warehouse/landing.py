@@ -147,7 +147,7 @@ def _require_days_that_fit(connection: duckdb.DuckDBPyConnection) -> None:
             count(*),
             count(DISTINCT electric_vehicle_id)
         FROM rejections
-        WHERE len(list_filter(reasons, lambda reason: reason LIKE 'within_window:%')) > 0
+        WHERE len(list_filter(reasons, lambda reason: reason LIKE 'outside_window:%')) > 0
         """,
     )
     if vehicles >= _VEHICLES_THAT_PROVE_IT and outside > _MOST_OUTSIDE * rows:

@@ -28,7 +28,10 @@ def _scripted(to_version: int, name: str) -> Migration:
     return Migration(to_version, name, lambda connection: run_script(connection, f"sql/migrations/{to_version}.sql", {}))
 
 
-MIGRATIONS = (_scripted(2, "finality and maturity of days, months of savings"),)
+MIGRATIONS = (
+    _scripted(2, "finality and maturity of days, months of savings"),
+    _scripted(3, "quality rules, versions with their fields, reconciliation"),
+)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:

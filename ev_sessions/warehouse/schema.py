@@ -13,7 +13,7 @@ from ev_sessions.warehouse.failures import DatabaseTooNew, NotOurDatabase
 from ev_sessions.warehouse.scripts import transaction
 
 # Raise it with every change of a table that is already in somebody's database, and add a migration.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA_INFO = """
     CREATE TABLE raw.schema_info (version BIGINT NOT NULL, written_by VARCHAR NOT NULL, migrated_at TIMESTAMPTZ NOT NULL)

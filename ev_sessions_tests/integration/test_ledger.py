@@ -79,7 +79,7 @@ def test_rows_that_no_landed_read_covers_and_records_refused_as_outside_are_told
     def fill(connection: duckdb.DuckDBPyConnection) -> None:
         insert(connection, RAW_FETCHES, read("v1", BEFORE, DAY), read("v2", DAY, outcome="failed"))
         insert(connection, RAW_SESSIONS, session("covered"), session("late", day=AFTER), session("never read", of="v2"))
-        outside = ["within_window: its plug_in_time falls on 2026-01-01"]
+        outside = ["outside_window: its plug_in_time falls on 2026-01-01"]
         insert(
             connection,
             RAW_QUARANTINE,

@@ -87,7 +87,7 @@ def test_malformed_records_go_to_quarantine_as_they_were_sent_each_with_its_reas
     kept = done.rows("SELECT payload, reasons FROM raw.quarantine")
     assert Counter(payload for payload, _ in kept) == sent
     assert sent.total() > 1
-    assert all(reason.startswith("well_formed: ") for _, reasons in kept for reason in reasons)
+    assert all(reason.startswith("malformed: ") for _, reasons in kept for reason in reasons)
 
 
 @pytest.mark.parametrize("table", ["raw.sessions", "analytics.sessions"])

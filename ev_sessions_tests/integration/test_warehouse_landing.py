@@ -559,7 +559,7 @@ def test_an_id_under_two_vehicles_stays_in_raw_and_both_are_listed_until_the_cla
     assert report.touched_days == [MONDAY, SUNDAY]
     assert _standing(connection) == [1, 1, 2]
     listed = "SELECT electric_vehicle_id, record_key, reasons[1][:11] FROM raw.quarantine ORDER BY ALL"
-    assert _rows(connection, listed) == [(car, str(UUID(int=1)), "key_unique:") for car in (CAR, OTHER_CAR)]
+    assert _rows(connection, listed) == [(car, str(UUID(int=1)), "id_of_two_vehicles:") for car in (CAR, OTHER_CAR)]
 
     land_answers(_week(session(1, MONDAY), session(2, MONDAY), later=1))
     assert len(_quarantine(connection)) == 2
@@ -571,7 +571,7 @@ def test_an_id_under_two_vehicles_stays_in_raw_and_both_are_listed_until_the_cla
 def test_sessions_outside_the_days_asked_for_stop_the_landing_before_anything_is_written(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
-    outside = [Rejection("x", "within_window: its plug_in_time falls on 2026-01-01")]
+    outside = [Rejection("x", "outside_window: its plug_in_time falls on 2026-01-01")]
     many = [session(number, MONDAY) for number in range(1, 101)]
     before = _everything(connection)
     with pytest.raises(WrongSessionDay, match="2 of 102 sessions, of 2 vehicles.*doctor --probe.*EV_SESSIONS_SESSION_DAY"):
@@ -582,7 +582,7 @@ def test_sessions_outside_the_days_asked_for_stop_the_landing_before_anything_is
 def test_a_few_sessions_outside_the_days_asked_for_are_quarantined(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
-    outside = [Rejection("x", "within_window: its plug_in_time falls on 2026-01-01")]
+    outside = [Rejection("x", "outside_window: its plug_in_time falls on 2026-01-01")]
     land_answers(_week(session(1, MONDAY), rejected=outside))
     many = [session(number, MONDAY) for number in range(2, 202)]
     land_answers(_week(*many, vehicle=OTHER_CAR, rejected=outside), _week(later=1, rejected=outside))

@@ -6,6 +6,7 @@ WITH sums AS (
         count(id) AS sessions,
         count(energy_charged_kwh) AS sessions_with_energy,
         sum(energy_charged_kwh) AS energy_kwh,
+        count(id) FILTER (len(flags) > 0) AS flagged_sessions,
         count(session_end) AS sessions_with_end,
         sum(plug_in_hours) AS plug_in_hours,
         sum(charging_hours) AS charging_hours,
@@ -27,6 +28,7 @@ WITH sums AS (
 )
 SELECT
     * EXCLUDE (known_place_energy_kwh, soc_gain_pct),
+    ratio(flagged_sessions, sessions) AS flagged_share,
     ratio(idle_hours, plug_in_with_idle_hours) AS flexibility_ratio,
     ratio(sessions_with_idle, sessions) AS flexibility_coverage,
     ratio(at_home_sessions, at_home_sessions + away_sessions) AS at_home_share,

@@ -2,7 +2,7 @@
 -- Needs the table asked_days(session_day) and the macro ratio. Hours become decimals here: their sums are then exact.
 WITH accepted AS (
     SELECT
-        session.* EXCLUDE (content_hash, extra),
+        session.* EXCLUDE (content_hash, valid_from, extra),
         coalesce(unplug_time, inferred_session_end) AS session_end,
         final_soc_pct::DECIMAL(38, 6) - initial_soc_pct AS soc_gain_pct,
         final_soc_pct >= target_soc_pct::DECIMAL(38, 6) - 1 AS target_met,
@@ -42,4 +42,5 @@ SELECT
         WHEN NOT target_met AND session_end >= charge_deadline THEN 'missed'
         ELSE 'unknown'
     END AS deadline_outcome,
+    []::VARCHAR[] AS flags,
 FROM timed

@@ -50,7 +50,7 @@ SEMI JOIN concerned USING (id);
 
 CREATE OR REPLACE TEMP TABLE standing AS
 SELECT
-    electric_vehicle_id, id, user_id, session_day, fetched_at, content_hash, version, first_seen_at, price_zone, time_zone
+    electric_vehicle_id, id, user_id, session_day, fetched_at, content_hash, version, first_seen_at, valid_from, price_zone, time_zone
 FROM raw.sessions
 SEMI JOIN located USING (session_day, id);
 
@@ -99,6 +99,7 @@ SELECT
         ELSE coalesce(departed.version, 0) + 1
     END AS version,
     least(sighting.fetched_at, standing.first_seen_at, departed.first_seen_at) AS first_seen_at,
+    if(stood AND NOT restated, standing.valid_from, sighting.fetched_at) AS valid_from,
     CASE
         WHEN stood THEN standing.price_zone
         WHEN departed.id IS NOT NULL THEN departed.price_zone

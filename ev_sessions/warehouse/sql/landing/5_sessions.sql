@@ -20,6 +20,7 @@ SELECT
     fresh.content_hash,
     fresh.version,
     fresh.first_seen_at,
+    fresh.valid_from,
     fresh.price_zone,
     fresh.time_zone,
     $run_id AS run_id,
@@ -36,6 +37,7 @@ SELECT
     fresh.content_hash,
     fresh.version,
     fresh.first_seen_at,
+    fresh.valid_from,
     fresh.price_zone,
     fresh.time_zone,
     $run_id AS run_id

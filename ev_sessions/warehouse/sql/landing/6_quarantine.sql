@@ -4,7 +4,7 @@ CREATE OR REPLACE TEMP TABLE entering AS
 SELECT rejection.*, least(rejection.fetched_at, known.first_seen_at) AS first_seen_at
 FROM rejections AS rejection
 LEFT JOIN raw.quarantine AS known USING (electric_vehicle_id, record_key)
-WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR known.reasons[1] LIKE 'key_unique:%')
+WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR known.reasons[1] LIKE 'id_of_two_vehicles:%')
     AND NOT EXISTS (
         FROM (
             SELECT electric_vehicle_id, id, fetched_at FROM sightings
@@ -28,7 +28,7 @@ WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR kn
 CREATE OR REPLACE TEMP TABLE mended AS
 SELECT entry.electric_vehicle_id, entry.record_key
 FROM raw.quarantine AS entry
-WHERE entry.reasons[1] NOT LIKE 'key_unique:%'
+WHERE entry.reasons[1] NOT LIKE 'id_of_two_vehicles:%'
     AND (
         EXISTS (
             FROM landing_reads AS read
@@ -65,7 +65,7 @@ SELECT entry.electric_vehicle_id, entry.record_key
 FROM raw.quarantine AS entry
 JOIN concerned ON concerned.id = try_cast(entry.record_key AS UUID)
 ANTI JOIN clashing ON clashing.electric_vehicle_id = entry.electric_vehicle_id AND clashing.id = concerned.id
-WHERE entry.reasons[1] LIKE 'key_unique:%';
+WHERE entry.reasons[1] LIKE 'id_of_two_vehicles:%';
 
 -- To tell afterwards which rows came under quarantine or out of it.
 CREATE OR REPLACE TEMP TABLE quarantined_before AS
@@ -91,7 +91,7 @@ USING (
 WHERE gone.electric_vehicle_id = entry.electric_vehicle_id AND gone.record_key = entry.record_key;
 
 INSERT INTO raw.quarantine BY NAME
-SELECT * EXCLUDE (session_id), $run_id AS run_id
+SELECT * EXCLUDE (session_id), false AS in_sessions, $run_id AS run_id
 FROM entering;
 
 INSERT INTO raw.quarantine BY NAME
@@ -100,7 +100,8 @@ SELECT
     session.user_id,
     session.electric_vehicle_id,
     session.id::VARCHAR AS record_key,
-    ['key_unique: the same id also stands under another vehicle'] AS reasons,
+    true AS in_sessions,
+    ['id_of_two_vehicles: the same id also stands under another vehicle'] AS reasons,
     to_json(struct_pack(
         id := session.id,
         plug_in_time := session.plug_in_time,
