@@ -9,7 +9,7 @@ from ev_sessions.definitions import build_defs, defs
 from ev_sessions.settings import SettingsError
 from ev_sessions.tables import DAILY_TABLES
 
-DAILY = {"raw_sessions", "sessions", "daily_energy", "daily_savings", "fleet_daily"}
+DAILY = {"raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily"}
 MONTHLY = {"touched_months", "monthly_savings"}
 ASSETS = {"raw_users", "raw_vehicles"} | DAILY | MONTHLY
 

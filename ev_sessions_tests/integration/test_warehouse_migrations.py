@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from ev_sessions.tables import DAILY_SAVINGS, FLEET_DAILY, RAW_TOUCHED_DAYS, RAW_VEHICLES
+from ev_sessions.tables import DAILY_SAVINGS, FLEET_DAILY, RAW_QUARANTINE, RAW_TOUCHED_DAYS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.scripts import run_sql
 from ev_sessions_tests.raw_rows import NOW, derive_days, insert, rows_of, touched, vehicle
 
 FINAL_DAY, OPEN_DAY, TOUCHED_DAY = date(2026, 2, 28), date(2026, 3, 1), date(2026, 3, 2)
+SEEN, RESTATED = NOW - timedelta(days=2), NOW - timedelta(days=1)
 SCHEMAS = Path(__file__).parent / "schemas"
 
 # A value for every column that must have one and that a test does not name.
@@ -50,6 +51,7 @@ def database(tmp_path: Path) -> Database:
     """A database of schema 1: a final day, an open one and one that a landing touched, with sessions of two months."""
     path = tmp_path / "ev_sessions.duckdb"
     owner = dict.fromkeys(("org_id", "user_id", "electric_vehicle_id"), vehicle("v1")["user_id"])
+    restated = {"replaced_at": RESTATED, "end_reason": "restated"}
     with duckdb.connect(path) as connection:
         run_sql(connection, (SCHEMAS / "1.sql").read_text())
         connection.execute("INSERT INTO raw.schema_info VALUES (1, 'ev-sessions 0.1.0', now())")
@@ -65,6 +67,12 @@ def database(tmp_path: Path) -> Database:
             )
         for report_date in (FINAL_DAY, OPEN_DAY):
             _old_row(connection, "analytics.daily_savings", session_day=FINAL_DAY, report_date=report_date, **owner)
+        seen = {"session_day": OPEN_DAY, "plug_in_time": SEEN, "first_seen_at": SEEN, "time_zone": "UTC"}
+        _old_row(connection, "raw.session_versions", **owner, **seen, **restated, id=owner["user_id"], version=1)
+        _old_row(connection, "raw.sessions", **owner, **seen, id=owner["user_id"], version=2)
+        for key, reason in enumerate(("well_formed: not an object", "within_window: too late", "key_unique: elsewhere too")):
+            days = {"first_day": OPEN_DAY, "last_day": OPEN_DAY}
+            _old_row(connection, "raw.quarantine", **owner, **days, record_key=str(key), reasons=[reason])
         insert(connection, RAW_TOUCHED_DAYS, touched(TOUCHED_DAY))
         insert(connection, RAW_VEHICLES, vehicle("v1"))
     return Database(path)
@@ -89,10 +97,28 @@ def test_a_day_knows_the_report_dates_of_its_sessions(database: Database) -> Non
     assert dates == [(FINAL_DAY, OPEN_DAY), (None, None), (None, None)]
 
 
-def test_the_next_run_derives_the_days_that_are_not_final_and_no_others(database: Database) -> None:
+def test_the_next_run_derives_every_day_since_no_rule_has_judged_one_yet(database: Database) -> None:
     with database.writing() as connection:
         derived = derive_days(connection, date(2026, 5, 1))
-    assert [day.session_day for day in derived.days] == [OPEN_DAY, TOUCHED_DAY, date(2026, 5, 1)]
+    assert [day.session_day for day in derived.days] == [FINAL_DAY, OPEN_DAY, TOUCHED_DAY, date(2026, 5, 1)]
+
+
+def test_a_version_is_valid_from_the_end_of_the_one_before_it(database: Database) -> None:
+    with database.writing() as connection:
+        rows = connection.execute(
+            "SELECT version, valid_from FROM raw.session_versions UNION SELECT version, valid_from FROM raw.sessions ORDER BY ALL"
+        ).fetchall()
+    assert rows == [(1, SEEN), (2, RESTATED)]
+
+
+def test_reasons_of_quarantine_have_the_names_of_the_rules(database: Database) -> None:
+    with database.writing() as connection:
+        kept_out = [(entry["reasons"], entry["in_sessions"]) for entry in rows_of(connection, RAW_QUARANTINE)]
+    assert sorted(kept_out) == [
+        (["id_of_two_vehicles: elsewhere too"], True),
+        (["malformed: not an object"], False),
+        (["outside_window: too late"], False),
+    ]
 
 
 def test_every_month_that_has_sessions_waits_to_be_summed_up(database: Database) -> None:

@@ -148,6 +148,8 @@ ORDER BY session_day;
 
 DROP TABLE raw.session_versions_2;
 
+DROP TABLE former_versions;
+
 ALTER TABLE raw.quarantine RENAME TO quarantine_2;
 
 CREATE TABLE raw.quarantine (
