@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ev_sessions.limits import Limits
+
 
 class Family(StrEnum):
     """What a rule is about. Each family is one asset check."""
@@ -48,6 +50,10 @@ class Rule:
     breaks: str | None = None
     judged_by: str = "models/judged.sql"
     limits: tuple[str, ...] = ()
+
+    def meaning_under(self, limits: Limits, price_zone: str | None = None) -> str:
+        """What it means, with the limits (those of `price_zone`) filled in."""
+        return self.meaning.format(**{name: f"{limits.value(name, price_zone):f}" for name in self.limits})
 
 
 _E, _W, _I = Severity.ERROR, Severity.WARN, Severity.INFO
@@ -204,3 +210,5 @@ RULES = (
          "How the API cuts its periods is not stated: differences at the edges are shown, not judged",
          judged_by="reconciliation.py", limits=("reconciled_share",)),
 )  # fmt: skip
+
+BY_NAME = {rule.name: rule for rule in RULES}
