@@ -40,7 +40,7 @@ lock: $(INSTALLED) ## Resolve pyproject.toml anew into requirements.lock (one fi
 bench: $(INSTALLED) ## Measure, print the ratios and write benchmarks/results.md (several minutes)
 	$(BIN)/python -m benchmarks
 
-docs: $(INSTALLED) ## Write docs/data-dictionary.md and docs/settings.md from the code
+docs: $(INSTALLED) ## Write the pages of docs/ that are made from the code
 	$(BIN)/python -m ev_sessions.dictionary
 
 clean: ## Remove the virtual environment and caches (data in .ev_sessions stays)

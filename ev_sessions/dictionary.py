@@ -1,18 +1,20 @@
-"""The pages of the documentation that are made from the code: the data dictionary and the settings.
+"""The pages of the documentation that are made from the code: the data dictionary, the settings and the quality rules.
 
-`make docs`, which is `python -m ev_sessions.dictionary`, writes both into `docs/`.
+`make docs`, which is `python -m ev_sessions.dictionary`, writes them into `docs/`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from ev_sessions.limits import LIMITS, Limit, Limits
 from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, variable
 from ev_sessions.tables import ALL_TABLES, PUBLISHED_TABLES, Column, Table
+from ev_sessions.warehouse.rules import RULES, Family, Rule
 
 _TABLES_INTRODUCTION = """\
 # Data dictionary
@@ -42,6 +44,42 @@ misspelt. A malformed value ends every command with one line and exit status 2.
 | --- | --- | --- | --- |
 """
 
+_RULES_INTRODUCTION = """\
+# Quality rules
+
+This page is made from `ev_sessions/warehouse/rules.py` and `ev_sessions/limits.py`; `make docs` writes it anew.
+
+A rule is called as what is wrong where it is broken. What follows depends on its severity:
+
+- **error**: the session stays in `raw.sessions` and is kept out of everything in `analytics`. `raw.quarantine` lists it with
+  every reason, until the API mends it or no longer lists it, or until a limit is changed;
+- **warn**: the session stays in. `flags` of `analytics.sessions` names the rule, and `flagged_share` of the daily tables counts;
+- **info**: nothing but a count: what is unusual and true.
+
+Rules about days or about the reading (of the family volume, and 33 and 34) keep nothing out and flag nothing: they turn a check
+red.
+
+`analytics.rule_hits` counts all three per session day, and `ev-sessions bad-rows` lists the rows themselves. Each family is one
+asset check of `sessions`, red with severity ERROR where an error rule was broken and WARN where only warnings are. None of them
+stops anything: what breaks an error rule is kept out already. Two other checks stop a run: `keys_unique` before anything is
+derived from rows that stand twice, and `figures_agree` (rule 33) after it, where tables or published files do not add up.
+The comparison with the API's own sums (rule 34) has checks of its own.
+
+The numbers are those of the specification; rules that share one are parts of it. Where a rule needs a value that is null, it is
+not broken: only `no_end` and `incomplete_figures` are about what is missing.
+"""
+
+_LIMITS_INTRODUCTION = f"""\
+## Limits
+
+`{variable("limits")}` replaces limits, as pairs with commas: `energy_much_kwh=90,SE_4:cost_unusual_max=2`. What has a price zone
+before it holds for that zone alone, over the general one; limits that zones can have say so. `ev-sessions requarantine` judges
+every day anew by the limits in force: without it, only the days that a run derives anyway are.
+
+| limit | default | unit | per price zone | meaning | rules |
+| --- | --- | --- | --- | --- | --- |
+"""
+
 _LIMITS = {"gt": "above", "ge": "from", "le": "to"}
 
 
@@ -54,6 +92,36 @@ def render_settings() -> str:
     """The page on the settings, as Markdown."""
     rows = (_setting(name, field) for name, field in Settings.model_fields.items())
     return _SETTINGS_INTRODUCTION + "\n".join(rows) + "\n"
+
+
+def render_rules() -> str:
+    """The page on the quality rules, as Markdown."""
+    families = "\n".join(_family(family, [rule for rule in RULES if rule.family is family]) for family in Family)
+    return f"{_RULES_INTRODUCTION}\n{families}\n{_LIMITS_INTRODUCTION}" + "\n".join(map(_limit_line, LIMITS)) + "\n"
+
+
+def _family(family: Family, rules: Iterable[Rule]) -> str:
+    return "\n".join(
+        [
+            f"## {family.value.replace('_', ' ').capitalize()}",
+            "",
+            "| rule | number | severity | meaning, with the limits that hold unless replaced | source | judged in |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(_rule_line(rule) for rule in rules),
+            "",
+        ]
+    )
+
+
+def _rule_line(rule: Rule) -> str:
+    meaning = rule.meaning_under(Limits())
+    return f"| `{rule.name}` | {rule.number} | {rule.severity} | {meaning} | {rule.source} | `{rule.judged_by}` |"
+
+
+def _limit_line(limit: Limit) -> str:
+    rules = ", ".join(f"`{rule.name}`" for rule in RULES if limit.name in rule.limits)
+    zones = "yes" if limit.by_zone else "no"
+    return f"| `{limit.name}` | {limit.default:f} | {limit.unit} | {zones} | {limit.meaning} | {rules} |"
 
 
 def _section(table: Table) -> str:
@@ -103,7 +171,11 @@ def _limits(field: FieldInfo) -> str:
     return " ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"data-dictionary.md": render_tables, "settings.md": render_settings}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "data-dictionary.md": render_tables,
+    "settings.md": render_settings,
+    "quality-rules.md": render_rules,
+}
 
 
 def main(folder: Path = Path("docs")) -> None:

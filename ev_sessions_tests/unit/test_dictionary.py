@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from ev_sessions import dictionary
+from ev_sessions.limits import LIMITS
 from ev_sessions.settings import SECRETS, Settings, variable
 from ev_sessions.tables import ALL_TABLES
+from ev_sessions.warehouse.rules import BY_NAME, RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -47,7 +49,18 @@ def test_every_column_of_every_table_is_on_the_page() -> None:
         assert [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")] == list(table.column_names)
 
 
-@pytest.mark.parametrize(("name", "bars"), [("data-dictionary.md", 6), ("settings.md", 5)])
+def test_every_rule_and_every_limit_is_on_the_page_and_says_which_rules_it_belongs_to() -> None:
+    page = dictionary.render_rules()
+    rules, limits = page.split("## Limits\n")
+    assert {line.split("`")[1] for line in rules.splitlines() if line.startswith("| `")} == set(BY_NAME)
+    rows = {line.split("`")[1]: line for line in limits.splitlines() if line.startswith("| `")}
+    assert list(rows) == [limit.name for limit in LIMITS]
+    assert all(f"`{rule.name}`" in rows[limit] for rule in RULES for limit in rule.limits)
+    assert "| `long_stay` | 5 | warn | Plugged in for more than 48 h |" in rules
+    assert "| `savings_per_kwh` | 0.60 | EUR/kWh | yes |" in limits
+
+
+@pytest.mark.parametrize(("name", "bars"), [("data-dictionary.md", 6), ("settings.md", 5), ("quality-rules.md", 7)])
 def test_no_text_breaks_out_of_its_cell(name: str, bars: int) -> None:
     rows = [line for line in dictionary.PAGES[name]().splitlines() if line.startswith("| `")]
     assert {row.count("|") for row in rows} == {bars}
