@@ -72,7 +72,7 @@ SESSION_FIELDS = (
     Column("expected_savings_eur", DECIMAL, "Savings that the platform forecast, signed", "EUR"),
     Column("actual_savings_eur", DECIMAL, "Savings against charging at once, as the platform claims; signed", "EUR"),
     Column("is_at_home", "BOOLEAN", "Whether the car was at home"),
-    Column("session_outcome", "VARCHAR", "How the platform sums the session up; values as the API sends them"),
+    Column("session_outcome", "VARCHAR", "How the platform sums the session up; values as the API sends them, other texts than codes marked"),
 )
 
 _OWNER = (
@@ -101,7 +101,7 @@ _SESSION_BOOKKEEPING = (
     Column("valid_from", STAMP, "When the read that first showed this version began", required=True),
     Column("fetched_at", STAMP, "When it was last read", required=True),
     Column("run_id", "VARCHAR", "The run that landed the newest read", required=True),
-    Column("extra", "JSON", "Fields that this project does not know, as the API sent them; null where there are none"),
+    Column("extra", "JSON", "Fields that this project does not know, with marks for what may speak of a person; null where there are none"),
 )
 
 RAW_USERS = Table(
@@ -199,7 +199,12 @@ RAW_QUARANTINE = Table(
     ("electric_vehicle_id", "record_key"),
     (
         *_OWNER,
-        Column("record_key", "VARCHAR", "The record's id, or the MD5 of its payload where it has none", required=True),
+        Column(
+            "record_key",
+            "VARCHAR",
+            "The record's id, or the MD5 of its payload where it has none (numbered where several are alike)",
+            required=True,
+        ),
         Column("reasons", "VARCHAR[]", "Why it cannot be used; each begins with the name of the rule and a colon", required=True),
         Column(
             "in_sessions",
@@ -207,7 +212,7 @@ RAW_QUARANTINE = Table(
             "Whether the record stands in raw.sessions too; if not, it could not be typed or lay outside the days asked for",
             required=True,
         ),
-        Column("payload", "VARCHAR", "The record as the API sent it", required=True),
+        Column("payload", "VARCHAR", "The record as JSON, with marks for texts that may speak of a person", required=True),
         Column(
             "first_day",
             "DATE",
@@ -476,6 +481,38 @@ _SAVINGS_MEASURES = (
     Column("forecast_coverage", "DOUBLE", "sessions_with_forecast over sessions", "ratio"),
 )
 
+_SPREAD_MEASURES = (
+    Column("mean_energy_kwh", "DOUBLE", "Mean energy of sessions_with_energy", "kWh"),
+    Column("median_energy_kwh", "DOUBLE", "Median energy of sessions_with_energy", "kWh"),
+    Column("p95_energy_kwh", "DOUBLE", "95th percentile of the energy of sessions_with_energy", "kWh"),
+    Column("mean_plug_in_hours", "DOUBLE", "Mean time plugged in of sessions_with_end", "h"),
+    Column("median_plug_in_hours", "DOUBLE", "Median time plugged in of sessions_with_end", "h"),
+    Column("p95_plug_in_hours", "DOUBLE", "95th percentile of the time plugged in of sessions_with_end", "h"),
+    Column("deadlines_met", "BIGINT", "Sessions with a deadline that met their target", "sessions", required=True),
+    Column("deadlines_missed", "BIGINT", "Sessions that did not, although they lasted to it", "sessions", required=True),
+    Column("deadlines_left_early", "BIGINT", "Sessions that did not, and ended before it", "sessions", required=True),
+    Column("deadlines_unknown", "BIGINT", "Sessions of which it cannot be told", "sessions", required=True),
+    Column("deadline_met_ratio", "DOUBLE", "deadlines_met over deadlines_met and deadlines_missed", "ratio"),
+    Column("deadline_coverage", "DOUBLE", "Met and missed over all sessions with a deadline", "ratio"),
+    Column(
+        "sessions_by_outcome",
+        "MAP(VARCHAR, BIGINT)",
+        "Sessions per session_outcome, values as the API sends them; those without one are not in it",
+        "sessions",
+        required=True,
+    ),
+    Column("sessions_without_outcome", "BIGINT", "Sessions without a session_outcome", "sessions", required=True),
+)
+
+# What there is to say of any group of sessions; how it is computed stands in warehouse/models/measures.sql.
+GROUP_MEASURES = (
+    Column("active_vehicles", "BIGINT", "Vehicles with a session", "vehicles", required=True),
+    Column("active_users", "BIGINT", "Customers with a session", "users", required=True),
+    *_ENERGY_MEASURES,
+    *_SAVINGS_MEASURES,
+    *_SPREAD_MEASURES,
+)
+
 DAILY_ENERGY = Table(
     "analytics",
     "daily_energy",
@@ -569,30 +606,7 @@ FLEET_DAILY = Table(
             "records",
             required=True,
         ),
-        Column("active_vehicles", "BIGINT", "Vehicles with a session", "vehicles", required=True),
-        Column("active_users", "BIGINT", "Customers with a session", "users", required=True),
-        *_ENERGY_MEASURES,
-        *_SAVINGS_MEASURES,
-        Column("mean_energy_kwh", "DOUBLE", "Mean energy of sessions_with_energy", "kWh"),
-        Column("median_energy_kwh", "DOUBLE", "Median energy of sessions_with_energy", "kWh"),
-        Column("p95_energy_kwh", "DOUBLE", "95th percentile of the energy of sessions_with_energy", "kWh"),
-        Column("mean_plug_in_hours", "DOUBLE", "Mean time plugged in of sessions_with_end", "h"),
-        Column("median_plug_in_hours", "DOUBLE", "Median time plugged in of sessions_with_end", "h"),
-        Column("p95_plug_in_hours", "DOUBLE", "95th percentile of the time plugged in of sessions_with_end", "h"),
-        Column("deadlines_met", "BIGINT", "Sessions with a deadline that met their target", "sessions", required=True),
-        Column("deadlines_missed", "BIGINT", "Sessions that did not, although they lasted to it", "sessions", required=True),
-        Column("deadlines_left_early", "BIGINT", "Sessions that did not, and ended before it", "sessions", required=True),
-        Column("deadlines_unknown", "BIGINT", "Sessions of which it cannot be told", "sessions", required=True),
-        Column("deadline_met_ratio", "DOUBLE", "deadlines_met over deadlines_met and deadlines_missed", "ratio"),
-        Column("deadline_coverage", "DOUBLE", "Met and missed over all sessions with a deadline", "ratio"),
-        Column(
-            "sessions_by_outcome",
-            "MAP(VARCHAR, BIGINT)",
-            "Sessions per session_outcome, values as the API sends them; those without one are not in it",
-            "sessions",
-            required=True,
-        ),
-        Column("sessions_without_outcome", "BIGINT", "Sessions without a session_outcome", "sessions", required=True),
+        *GROUP_MEASURES,
         *_DERIVED,
     ),
     made_from=(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -95,9 +96,9 @@ def _place_all(read: VehicleRead, rule: SessionDay) -> _Placed:
     if read.answer is None:
         return placed
     asked = read.window.days
-    for record in read.answer.rejected:
+    for key, record in _keyed(read.answer.rejected):
         days = rejected_days(record.raw, asked, rule)
-        placed.refused.append(_refused(_record_key(record), f"malformed: {record.reason}", record.raw, days))
+        placed.refused.append(_refused(key, f"malformed: {record.reason}", record.raw, days))
     for session in read.answer.sessions:
         day = session_day(session, rule)
         match place(session, asked, rule):
@@ -144,5 +145,13 @@ def _refused(record_key: str, reason: str, payload: str, days: DayRange) -> Row:
     return {"record_key": record_key, "reasons": [reason], "payload": payload} | _window(days)
 
 
-def _record_key(record: Rejected) -> str:
-    return record.record_id or hashlib.md5(record.raw.encode(), usedforsecurity=False).hexdigest()
+def _keyed(records: Iterable[Rejected]) -> Iterator[tuple[str, Rejected]]:
+    """Each record with its key. Those without an id may be alike, all the more as texts are masked: these are numbered."""
+    alike = Counter[str]()
+    for record in records:
+        if record.record_id is not None:
+            yield record.record_id, record
+            continue
+        digest = hashlib.md5(record.raw.encode(), usedforsecurity=False).hexdigest()
+        alike[digest] += 1
+        yield digest if alike[digest] == 1 else f"{digest}-{alike[digest]}", record

@@ -27,6 +27,7 @@ from ev_sessions.partner_api.fleet_records import User, Vehicle
 from ev_sessions.partner_api.pace import Pace
 from ev_sessions.partner_api.records import SessionRecord, to_six_places
 from ev_sessions.partner_api.rejected import Rejected
+from ev_sessions.partner_api.savings import MonthSavings, UnexpectedAnswer
 from ev_sessions.partner_api.transport import Counts
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ContractBroken",
     "Counts",
     "CredentialsRefused",
+    "MonthSavings",
     "NotPermitted",
     "OrganisationNotFound",
     "Pace",
@@ -47,6 +49,7 @@ __all__ = [
     "RetryBudgetSpent",
     "SessionAnswer",
     "SessionRecord",
+    "UnexpectedAnswer",
     "UnreadableAnswer",
     "User",
     "Vehicle",

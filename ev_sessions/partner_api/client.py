@@ -1,10 +1,11 @@
-"""The partner API as an async context manager: users, vehicles, and the sessions of one vehicle."""
+"""The partner API as an async context manager: users, vehicles, the sessions of one vehicle, and the API's own sums."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import httpx
 
-from ev_sessions.days import DayRange
+from ev_sessions.days import ONE_DAY, DayRange
 from ev_sessions.partner_api.auth import CachedToken, StaticBearer, Token, read_token, token_refusal, token_request
 from ev_sessions.partner_api.config import API_PATH, ClientCredentials, PartnerApiConfig
 from ev_sessions.partner_api.errors import (
@@ -32,6 +33,12 @@ from ev_sessions.partner_api.paging import read_list
 from ev_sessions.partner_api.records import Page, SessionRecord, read_page
 from ev_sessions.partner_api.rejected import Rejected
 from ev_sessions.partner_api.requester import Reply, Requester
+from ev_sessions.partner_api.savings import (
+    MonthSavings,
+    UnexpectedAnswer,
+    read_monthly_savings,
+    read_organisation_savings,
+)
 from ev_sessions.partner_api.transport import Counts
 
 T = TypeVar("T")
@@ -149,6 +156,29 @@ class PartnerApi:
             raise _about_vehicle(refused) from None
         finally:
             self.counts.pages += reading.pages
+
+    async def monthly_savings(self, user_id: UUID, vehicle_id: UUID, days: DayRange) -> list[MonthSavings] | UnexpectedAnswer:
+        """What the API itself sums up of one vehicle, for each month of `days` (whole months, UTC), in one request.
+
+        Raises:
+            VehicleGone: 403, 404 or 410 for this vehicle.
+        """
+        url = (
+            f"{self._organisation}/users/{_segment(user_id)}/electric-vehicles/{_segment(vehicle_id)}/savings"
+            f"?from={days.first}&to={days.last}&resolution=1MONTH"
+        )
+        try:
+            return (await self._get("the savings of a vehicle", url, read_monthly_savings)).value
+        except RequestRefused as refused:
+            raise _about_vehicle(refused) from None
+
+    async def organisation_savings(self, days: DayRange) -> Decimal | UnexpectedAnswer:
+        """What the API itself sums up of all electric vehicles from the beginning to the end of `days` (UTC): EUR."""
+        url = (
+            f"{self._organisation}/devices/savings"
+            f"?start_datetime={days.first}T00:00:00Z&end_datetime={days.last + ONE_DAY}T00:00:00Z"
+        )
+        return (await self._get("the savings of the organisation", url, read_organisation_savings)).value
 
     def _auth_for(self, config: PartnerApiConfig) -> httpx.Auth:
         credentials = config.credentials

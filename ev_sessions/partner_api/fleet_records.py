@@ -1,8 +1,9 @@
 """Users and vehicles, typed, and how lists of them are decoded.
 
-The types are an allow-list: a name, an address or an e-mail is never kept, not in a rejected record either. Only ids and stamps
-have to fit their types. What merely describes a user or a vehicle is None where it makes no sense, for the sessions of a
-vehicle must not be lost to the spelling of its model.
+The types are an allow-list: a name, an address or an e-mail is never kept, not in a rejected record either. Texts that the
+supplier or the maker writes stay as they are: the customer number, maker and model; others only where they are a program's own
+values. Only ids and stamps have to fit their types. What merely describes a user or a vehicle is None where it makes no sense,
+for the sessions of a vehicle must not be lost to the spelling of its model.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 
 from ev_sessions.partner_api.errors import UnreadableAnswer
 from ev_sessions.partner_api.json_text import NotJsonError, elements
+from ev_sessions.partner_api.personal import is_code, without_persons
 from ev_sessions.partner_api.records import Stamp, to_six_places, to_utc
 from ev_sessions.partner_api.rejected import Rejected, as_text, fields_of, sift
 
@@ -59,7 +61,7 @@ def read_users(body: bytes) -> tuple[list[User], list[Rejected]]:
     Raises:
         UnreadableAnswer: the body is not a JSON list.
     """
-    return sift(_list(body), _user, partial(_without_persons, _SentUser.__struct_fields__))
+    return sift(_list(body), _user, partial(_allowed, _SentUser.__struct_fields__))
 
 
 def read_vehicles(body: bytes, user_id: UUID) -> tuple[list[Vehicle], list[Rejected]]:
@@ -69,7 +71,7 @@ def read_vehicles(body: bytes, user_id: UUID) -> tuple[list[Vehicle], list[Rejec
         UnreadableAnswer: the body is not a JSON list.
     """
     shown = set(_SentVehicle.__struct_fields__) - {"owner"}
-    return sift(_list(body), partial(_vehicle, user_id), partial(_without_persons, shown))
+    return sift(_list(body), partial(_vehicle, user_id), partial(_allowed, shown))
 
 
 class _SentUser(msgspec.Struct):
@@ -113,18 +115,19 @@ def _list(body: bytes) -> list[str]:
         raise UnreadableAnswer(f"the answer is not a list: {error}") from None
 
 
-def _without_persons(names: Collection[str], raw: str) -> str:
-    """Of a record's text the fields called `names`, as JSON text."""
-    return "{" + ",".join(f'"{name}":{text}' for name, text in fields_of(raw).items() if name in names) + "}"
+def _allowed(names: Collection[str], raw: str) -> str:
+    """Of a record's text the fields called `names`, as JSON text, with marks for what may speak of a person."""
+    fields = ",".join(f'"{name}":{text}' for name, text in fields_of(raw).items() if name in names)
+    return without_persons("{" + fields + "}")
 
 
 def _user(raw: str) -> User:
     sent = _USER.decode(raw)
     return User(
         id=sent.id,
-        role=_text(sent.role),
+        role=_code(sent.role),
         external_user_id=_text(sent.external_user_id),
-        country_iso2=_text(sent.country_iso2),
+        country_iso2=_code(sent.country_iso2),
         deleted_at=_utc(sent.deleted_at),
     )
 
@@ -140,8 +143,8 @@ def _vehicle(asked_user_id: UUID, raw: str) -> Vehicle:
         model=_text(model.get("model")),
         model_year=_year(model.get("year")),
         battery_capacity_kwh=_number(sent.battery_capacity_kwh),
-        price_zone=_text(sent.price_zone),
-        lifecycle_state=_text(sent.lifecycle_state),
+        price_zone=_code(sent.price_zone),
+        lifecycle_state=_code(sent.lifecycle_state),
         is_authenticated=_truth(sent.is_authenticated),
         is_smart_optimization_active=_truth(sent.is_smart_optimization_active),
         created_at=_utc(sent.created_at),
@@ -157,6 +160,10 @@ def _utc(stamp: datetime | None) -> datetime | None:
 def _text(value: object) -> str | None:
     """A text, or a number for one: the documentation's examples have both for the same field."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _code(value: object) -> str | None:
+    return value if isinstance(value, str) and is_code(value) else None
 
 
 def _truth(value: object) -> bool | None:

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -19,6 +20,7 @@ import msgspec
 
 from ev_sessions.partner_api.errors import UnreadableAnswer
 from ev_sessions.partner_api.json_text import NotJsonError, elements, members
+from ev_sessions.partner_api.personal import is_code, marked, without_persons
 from ev_sessions.partner_api.rejected import Rejected, as_text, sift
 
 Stamp = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -49,6 +51,17 @@ _NUMBERS = (
 )
 # A number field that holds a string: msgspec would take "12.3" and even "NaN" for a decimal.
 _TEXT_FOR_NUMBER = re.compile(rb'_(?:pct|kwh|kw|eur)"\s*:\s*"')
+# Texts that tell what is wrong with an id, a number or a stamp, and can be nothing else.
+_LIKE_AN_ID = re.compile(r"[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*")
+_LIKE_A_NUMBER = re.compile(
+    r"[+-]?[0-9]{0,12}(?:[.,][0-9]{0,12})?(?:[eE][+-]?[0-9]{1,3})? ?(?:kWh|Wh|kW|W|EUR|€|%)?|NaN|[+-]?Infinity"
+)
+_LIKE_A_STAMP = re.compile(r"[0-9]{1,4}(?:[-+./:TtZz ]{1,2}[0-9]{1,9}){0,8}[Zz]?")
+_LEGIBLE = {
+    "id": _LIKE_AN_ID,
+    **dict.fromkeys(_NUMBERS, _LIKE_A_NUMBER),
+    **dict.fromkeys(_STAMPS, _LIKE_A_STAMP),
+}
 
 
 def to_six_places(value: Decimal) -> Decimal:
@@ -78,7 +91,8 @@ class SessionRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     """A completed charging session as the API sends it; null and missing are both None.
 
     Stamps are aware and in UTC, numbers have six decimal places: percent, kWh, kW, EUR. `extra` is the JSON text of the object
-    of all fields that are not declared here, None where there are none.
+    of all fields that are not declared here, None where there are none. There, and in `session_outcome`, marks stand for what
+    may speak of a person (see `ev_sessions.partner_api.personal`).
 
     Raises:
         ValueError: a number or a stamp outside what can be stored.
@@ -114,6 +128,8 @@ class SessionRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
             stamp = getattr(self, name)
             if stamp is not None and stamp.tzinfo is not UTC:
                 setattr(self, name, to_utc(stamp))
+        if self.session_outcome and not is_code(self.session_outcome):
+            self.session_outcome = marked(self.session_outcome)
 
     def to_json(self) -> str:
         """The record as the text of a JSON object: the fields that have a value, those of `extra` included."""
@@ -187,7 +203,7 @@ def _read_carefully(body: bytes) -> Page:
         raise UnreadableAnswer(f"the page lacks {missing.args[0]!r}") from None
     except (NotJsonError, msgspec.DecodeError) as error:
         raise UnreadableAnswer(f"the page is not an object with total and items: {error}") from None
-    sessions, rejected = sift(items, _session)
+    sessions, rejected = sift(items, _session, partial(without_persons, legible=_LEGIBLE))
     return Page(total, sessions, rejected)
 
 
@@ -205,5 +221,5 @@ def _session(raw: str) -> SessionRecord:
     if not unknown:
         return _SESSION.decode(raw)
     session = _SESSION.decode(msgspec.json.encode({name: fields[name] for name in fields.keys() & _KNOWN}))
-    session.extra = msgspec.json.encode(unknown).decode()
+    session.extra = without_persons(msgspec.json.encode(unknown).decode())
     return session

@@ -18,7 +18,8 @@ T = TypeVar("T")
 class Rejected:
     """A record that does not fit its type.
 
-    `reason` is one line. `raw` is the record's text as sent; of people and vehicles only the fields that this project keeps.
+    `reason` is one line. `raw` is the record as JSON text, with marks for what may speak of a person; of users and vehicles
+    only the fields that this project keeps.
     `record_id` is its id as a UUID in canonical form, None where it has no such id.
     """
 
@@ -27,7 +28,7 @@ class Rejected:
     record_id: str | None
 
 
-def sift(records: Iterable[str], decode: Callable[[str], T], shown: Callable[[str], str] = str) -> tuple[list[T], list[Rejected]]:
+def sift(records: Iterable[str], decode: Callable[[str], T], shown: Callable[[str], str]) -> tuple[list[T], list[Rejected]]:
     """The records that `decode` takes, and those that it refuses with a ValueError; of these, `shown` of the text is kept."""
     accepted: list[T] = []
     rejected: list[Rejected] = []
@@ -35,7 +36,7 @@ def sift(records: Iterable[str], decode: Callable[[str], T], shown: Callable[[st
         try:
             accepted.append(decode(raw))
         except (ValueError, RecursionError) as error:
-            rejected.append(Rejected(" ".join(str(error).split()), shown(raw), _readable_id(raw)))
+            rejected.append(Rejected(" ".join(str(error).split()), _payload(raw, shown), _readable_id(raw)))
     return accepted, rejected
 
 
@@ -50,6 +51,13 @@ def fields_of(raw: str) -> dict[str, str]:
         return dict(members(raw))
     except NotJsonError:
         return {}
+
+
+def _payload(raw: str, shown: Callable[[str], str]) -> str:
+    try:
+        return shown(raw)
+    except RecursionError:
+        return '"(nested too deeply)"'
 
 
 def _readable_id(raw: str) -> str | None:

@@ -91,7 +91,8 @@ class PacedTransport(httpx.AsyncBaseTransport):
                 raise
             raise httpx.ConnectError(str(error)) from error.__cause__
         except aiohttp.ClientError as error:
-            raise httpx.RemoteProtocolError(f"not an HTTP answer ({type(error).__name__})") from error
+            # Without its cause, which may quote the answer: Dagster stores causes too.
+            raise httpx.RemoteProtocolError(f"not an HTTP answer ({type(error).__name__})") from None
         return answer
 
 

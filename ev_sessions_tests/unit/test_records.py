@@ -173,12 +173,19 @@ BROKEN = {
 }
 
 
+def kept_of(raw: str) -> str:
+    """The payload of a record of `BROKEN`: only two of them have texts that could speak of a person."""
+    for sent, kept in (('"\\ud83d"', '"(text, 1 characters)"'), ('"a\nb"', '"(text, 3 characters)"'), ("\\u005f", "_")):
+        raw = raw.replace(sent, kept)
+    return raw.replace('": ', '":').replace(', "', ',"')
+
+
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN.keys())
-def test_a_record_that_does_not_fit_is_rejected_alone_with_its_text(raw: str) -> None:
+def test_a_record_that_does_not_fit_is_rejected_alone_with_what_makes_it_so(raw: str) -> None:
     page = page_of(GOOD, raw, GOOD)
     assert [session.id for session in page.sessions] == [OTHER_ID, OTHER_ID]
     (rejected,) = page.rejected
-    assert rejected.raw == raw
+    assert rejected.raw == kept_of(raw)
     assert rejected.reason
     assert "\n" not in rejected.reason
     assert page.records == 3
