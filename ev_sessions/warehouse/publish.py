@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from glob import escape
@@ -31,7 +31,7 @@ from ev_sessions.tables import FLEET_DAILY, PUBLISHED_TABLES, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseDenied, DatabaseDiskFull, explain, reason_of
 from ev_sessions.warehouse.files import private_files
-from ev_sessions.warehouse.published_files import Piece, PublishedFolder
+from ev_sessions.warehouse.published_files import Piece, PublishedFolder, content_of
 from ev_sessions.warehouse.schema import create_schema_info, create_statement
 from ev_sessions.warehouse.scripts import frugally
 
@@ -73,6 +73,20 @@ class _Part:
 def views_path(folder: Path) -> Path:
     """The DuckDB file of views in the published `folder`."""
     return folder / VIEWS
+
+
+def as_it_is_now(database: Database) -> Database:
+    """What `database` shows now, under a name of its own where it is published.
+
+    Within a process, DuckDB gives everybody who opens a path what the first who still holds it found there, also when the file
+    was replaced since. The name of the content cannot vanish before it is opened: it outlives its replacement by a day.
+    """
+    content = content_of(database.path)
+    if content == database.path:
+        return database
+    # Not beside the contents, which is where DuckDB would spill: that folder is the publishing's own.
+    spill = content.parent.with_name(f"{content.name}.tmp")
+    return replace(database, path=content, config={**database.config, "temp_directory": str(spill)})
 
 
 def publish(database: Database, folder: Path, access: PublishedAccess) -> Publication:

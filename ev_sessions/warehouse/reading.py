@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +24,7 @@ from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
 from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, MONTHLY_SAVINGS, Table
 from ev_sessions.warehouse.connection import Database
-from ev_sessions.warehouse.publish import views_path
-from ev_sessions.warehouse.published_files import content_of
+from ev_sessions.warehouse.publish import as_it_is_now, views_path
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -82,7 +80,7 @@ class Data:
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def __enter__(self) -> Self:
-        self._connection = self._held.enter_context(_as_it_is_now(self._database).reading())
+        self._connection = self._held.enter_context(as_it_is_now(self._database).reading())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -138,27 +136,13 @@ class Data:
         if self._connection is not None:
             yield self._connection
             return
-        with _as_it_is_now(self._database).reading() as connection:
+        with as_it_is_now(self._database).reading() as connection:
             yield connection
 
 
 def _configured_views() -> Database:
     settings = Settings.from_env(os.environ)
     return Database(views_path(settings.published_path), lock_timeout_seconds=settings.lock_timeout_seconds)
-
-
-def _as_it_is_now(database: Database) -> Database:
-    """What `database` shows now, under a name of its own where it is published.
-
-    Within a process, DuckDB gives everybody who opens a path what the first who still holds it found there, also when the file
-    was replaced since. The name of the content cannot vanish before it is opened: it outlives its replacement by a day.
-    """
-    content = content_of(database.path)
-    if content == database.path:
-        return database
-    # Not beside the contents, which is where DuckDB would spill: that folder is the publishing's own.
-    spill = content.parent.with_name(f"{content.name}.tmp")
-    return replace(database, path=content, config={**database.config, "temp_directory": str(spill)})
 
 
 def _day(day: date | str) -> date:
