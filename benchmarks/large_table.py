@@ -80,7 +80,7 @@ _SESSION_ROWS = """
         true AS is_at_home, 'charged' AS session_outcome,
         day::DATE AS session_day, 'DE_LU' AS price_zone, 'Europe/Berlin' AS time_zone,
         'none' AS content_hash, 1 AS version,
-        day + INTERVAL 1 DAY AS first_seen_at, $read_at - INTERVAL 1 DAY AS fetched_at, 'benchmark' AS run_id
+        day + INTERVAL 1 DAY AS first_seen_at, first_seen_at AS valid_from, $read_at - INTERVAL 1 DAY AS fetched_at, 'benchmark' AS run_id
     FROM (SELECT $first + INTERVAL (number) DAY AS day FROM range($days) AS series(number)) AS days
     CROSS JOIN cars
     ORDER BY day

@@ -190,6 +190,7 @@ def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, obje
         "vanished": report.vanished,
         "moved": report.moved,
         "quarantined": report.quarantined,
+        **_effects(report),
         "touched_days": len(report.touched_days),
     }
 
@@ -213,7 +214,20 @@ def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any
             "savings_eur": day.savings_eur,
             "changed_rows": day.changed_rows,
             "vanished_rows": day.vanished_rows,
+            **_effects(day),
             "window_quarantined": day.quarantined,
             **window,
         }
     )
+
+
+def _effects(changes: DayFigures | LandingReport) -> dict[str, object]:
+    """What restated and vanished rows had to do with the sums: the former new minus old, the latter what they had."""
+    return {
+        "restated_kwh": changes.restated_kwh,
+        "restated_cost_eur": changes.restated_cost_eur,
+        "restated_savings_eur": changes.restated_savings_eur,
+        "vanished_kwh": changes.vanished_kwh,
+        "vanished_cost_eur": changes.vanished_cost_eur,
+        "vanished_savings_eur": changes.vanished_savings_eur,
+    }

@@ -18,11 +18,20 @@ import duckdb
 
 from ev_sessions.errors import PermanentError
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
-from ev_sessions.warehouse.scripts import frugally, run_script, transaction
+from ev_sessions.tables import SESSION_FIELDS
+from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
 
 # Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records.
 _MOST_OUTSIDE = 0.01
 _VEHICLES_THAT_PROVE_IT = 2
+
+# The API's fields in which a restated row differs from what it was.
+_CHANGED_FIELDS = "list_filter([{}], lambda field: field IS NOT NULL)".format(
+    ", ".join(
+        f"if(session.{name} IS DISTINCT FROM former.{name}, '{name}', NULL)"
+        for name in (*(column.name for column in SESSION_FIELDS[1:]), "extra")
+    )
+)
 
 # Enough for two weeks of 20,000 vehicles behind 10 million rows.
 _MEGABYTES = 256
@@ -37,8 +46,11 @@ class DayFigures:
     """How a session day stands after a landing: the whole day, not only the vehicles that landed.
 
     `vehicles_read` and `vehicles_failed` count vehicles by their latest read of the day (held ones count as failed). Sums
-    are None where no row has a value. `changed_rows` and `vanished_rows` are this landing's; `quarantined` counts the records
-    under quarantine whose window includes the day.
+    are None where no row has a value; `quarantined` counts the records under quarantine whose window includes the day.
+
+    The rest is this landing's. `changed_rows` counts the restated rows of the day. `restated_...` is what restating did to the
+    day's sums, new minus old: of a row that moved the old values at the day that it left, the new ones at the other.
+    `vanished_...` is what the rows had that stand no longer. In both an unknown value counts as 0.
     """
 
     day: date
@@ -51,6 +63,12 @@ class DayFigures:
     changed_rows: int
     vanished_rows: int
     quarantined: int
+    restated_kwh: Decimal
+    restated_cost_eur: Decimal
+    restated_savings_eur: Decimal
+    vanished_kwh: Decimal
+    vanished_cost_eur: Decimal
+    vanished_savings_eur: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +78,8 @@ class LandingReport:
     `days` has the figures of every day of the windows landed, in order; `touched_days` those to be derived again, which may
     lie outside the windows. `landed_rows` counts rows that stand as these answers have them, new, restated or the same;
     `vanished` those that are no longer listed; `moved` those that changed their day; `quarantined` the records put under
-    quarantine; `stale_reads` the answers whose every day had been read later already.
+    quarantine; `stale_reads` the answers whose every day had been read later already. The effects of restating and vanishing are
+    those of `DayFigures`, over all days.
     """
 
     days: dict[date, DayFigures] = field(default_factory=dict)
@@ -72,6 +91,12 @@ class LandingReport:
     quarantined: int = 0
     held_vehicles: int = 0
     stale_reads: int = 0
+    restated_kwh: Decimal = Decimal(0)
+    restated_cost_eur: Decimal = Decimal(0)
+    restated_savings_eur: Decimal = Decimal(0)
+    vanished_kwh: Decimal = Decimal(0)
+    vanished_cost_eur: Decimal = Decimal(0)
+    vanished_savings_eur: Decimal = Decimal(0)
 
 
 def land(
@@ -123,7 +148,7 @@ def _land(connection: duckdb.DuckDBPyConnection, values: dict[str, object]) -> L
         run_script(connection, "sql/landing/2_answers.sql", values | extent)
         _require_days_that_fit(connection)
         for step in ("3_hold", "4_decide", "5_sessions", "6_quarantine", "7_ledger", "8_report"):
-            run_script(connection, f"sql/landing/{step}.sql", values | extent)
+            run_sql(connection, read_script(f"sql/landing/{step}.sql", changed_fields=_CHANGED_FIELDS), values | extent)
         return _report(connection)
 
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ev_sessions.tables import RAW_TABLES, SESSION_FIELDS, Column
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.fleet import land_vehicles
-from ev_sessions.warehouse.landing import LandingReport, WrongSessionDay, land
+from ev_sessions.warehouse.landing import DayFigures, LandingReport, WrongSessionDay, land
 from ev_sessions_tests.parts import ORG, USER, Answer, Rejection, Row, listed_vehicle, session, write_part
 
 CAR, OTHER_CAR = UUID(int=101), UUID(int=102)
@@ -273,6 +273,83 @@ def test_a_landing_leaves_the_connections_settings_as_they_were(
     before = _rows(connection, settings_of)
     land_answers(_week(session(1, MONDAY)))
     assert _rows(connection, settings_of) == before
+
+
+# Versions say what changed, and the report how much it was
+
+
+_ANOTHER_VALUE: dict[str, Any] = _SOME_VALUE | {
+    "TIMESTAMPTZ": READ_AT + HOUR,
+    "DECIMAL(18,6)": None,
+    "BOOLEAN": None,
+    "VARCHAR": None,
+}
+
+
+@pytest.mark.parametrize("column", [*SESSION_FIELDS[1:], None], ids=lambda column: column.name if column else "extra")
+def test_a_former_version_names_the_field_in_which_the_next_one_differs(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land, column: Column | None
+) -> None:
+    name, was, becomes = (
+        ("extra", None, "{}") if column is None else (column.name, _SOME_VALUE[column.type], _ANOTHER_VALUE[column.type])
+    )
+    land_answers(_week(session(1, MONDAY) | {name: was}))
+    land_answers(_week(session(1, MONDAY) | {name: becomes}, later=1))
+    assert _rows(connection, "SELECT changed_fields FROM raw.session_versions") == [([name],)]
+
+
+def test_a_version_that_was_not_restated_names_no_fields(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY), session(2, MONDAY)))
+    land_answers(_week(later=1, rejected=[Rejection(str(UUID(int=2)))]))
+    assert _rows(connection, "SELECT end_reason, changed_fields FROM raw.session_versions ORDER BY id") == [
+        ("vanished", None),
+        ("quarantined", None),
+    ]
+
+
+def _sums(energy: object, cost: object, savings: object) -> dict[str, object]:
+    return {"energy_charged_kwh": energy, "actual_cost_eur": cost, "actual_savings_eur": savings}
+
+
+def _effects(changes: LandingReport | DayFigures) -> tuple[Decimal, ...]:
+    return (
+        changes.restated_kwh,
+        changes.restated_cost_eur,
+        changes.restated_savings_eur,
+        changes.vanished_kwh,
+        changes.vanished_cost_eur,
+        changes.vanished_savings_eur,
+    )
+
+
+def test_the_report_tells_what_restated_and_vanished_rows_did_to_the_sums_of_a_day(land_answers: Land) -> None:
+    first = land_answers(
+        _week(
+            session(1, MONDAY, **_sums(10, Decimal("2.5"), None)),
+            session(2, MONDAY, **_sums(4, 1, Decimal("0.25"))),
+            session(3, MONDAY, **_sums(7, 2, Decimal("-0.5"))),
+        )
+    )
+    assert _effects(first) == _effects(first.days[MONDAY]) == (0, 0, 0, 0, 0, 0)
+    report = land_answers(
+        _week(session(1, MONDAY, **_sums(9, Decimal("2.5"), Decimal("-0.125"))), session(2, MONDAY, **_sums(4, None, 1)), later=1)
+    )
+    assert _effects(report) == _effects(report.days[MONDAY]) == (-1, -1, Decimal("0.625"), 7, 2, Decimal("-0.5"))
+    assert _effects(report.days[SUNDAY]) == (0, 0, 0, 0, 0, 0)
+
+
+def test_a_row_that_moves_takes_its_old_values_from_one_day_and_brings_its_new_ones_to_the_other(land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY, **_sums(10, 2, 1))))
+    report = land_answers(_week(session(1, SUNDAY, **_sums(11, 3, 1)), later=1))
+    assert _effects(report.days[MONDAY])[:3] == (-10, -2, -1)
+    assert _effects(report.days[SUNDAY])[:3] == (11, 3, 1)
+    assert _effects(report) == (1, 1, 0, 0, 0, 0)
+
+
+def test_a_row_restated_and_lost_within_one_landing_counts_as_vanished(land_answers: Land) -> None:
+    land_answers(_week(session(1, MONDAY, **_sums(10, 2, 1))))
+    report = land_answers(_week(session(1, MONDAY, **_sums(11, 3, 1)), later=1), _week(later=2))
+    assert _effects(report) == (0, 0, 0, 10, 2, 1)
 
 
 # The time zone is stamped once
@@ -558,7 +635,7 @@ def test_an_id_under_two_vehicles_stays_in_raw_and_both_are_listed_until_the_cla
     report = land_answers(_week(session(1, SUNDAY), vehicle=OTHER_CAR))
     assert report.touched_days == [MONDAY, SUNDAY]
     assert _standing(connection) == [1, 1, 2]
-    listed = "SELECT electric_vehicle_id, record_key, reasons[1][:11] FROM raw.quarantine ORDER BY ALL"
+    listed = "SELECT electric_vehicle_id, record_key, reasons[1][:19] FROM raw.quarantine ORDER BY ALL"
     assert _rows(connection, listed) == [(car, str(UUID(int=1)), "id_of_two_vehicles:") for car in (CAR, OTHER_CAR)]
 
     land_answers(_week(session(1, MONDAY), session(2, MONDAY), later=1))

@@ -2,9 +2,27 @@
 
 -- Rows that stand no longer, by the day on which they stood.
 CREATE OR REPLACE TEMP TABLE lost AS
-SELECT session_day FROM ended WHERE end_reason <> 'restated'
-UNION ALL
-SELECT former_day FROM fresh WHERE stood AND superseded_at IS NOT NULL;
+SELECT session_day, energy_charged_kwh, actual_cost_eur, actual_savings_eur
+FROM former
+ANTI JOIN (FROM fresh WHERE superseded_at IS NULL) USING (electric_vehicle_id, id);
+
+-- What restating did to the sums of each day. A row that moved takes what it was from one day and brings what it is to another.
+CREATE OR REPLACE TEMP TABLE effects AS
+SELECT
+    session_day,
+    sum(energy_charged_kwh) AS restated_kwh,
+    sum(actual_cost_eur) AS restated_cost_eur,
+    sum(actual_savings_eur) AS restated_savings_eur
+FROM (
+    SELECT session_day, energy_charged_kwh, actual_cost_eur, actual_savings_eur
+    FROM restatements
+    WHERE superseded_at IS NULL
+    UNION ALL
+    SELECT former.session_day, -former.energy_charged_kwh, -former.actual_cost_eur, -former.actual_savings_eur
+    FROM former
+    SEMI JOIN (FROM restatements WHERE superseded_at IS NULL) USING (electric_vehicle_id, id)
+)
+GROUP BY session_day;
 
 CREATE OR REPLACE TEMP TABLE landing_counts AS
 WITH overtaken_days AS (
@@ -38,7 +56,13 @@ SELECT
     (SELECT count(*) FROM fresh WHERE superseded_at IS NULL AND former_day <> session_day) AS moved,
     (SELECT count(*) FROM entering) AS quarantined,
     (SELECT count(DISTINCT electric_vehicle_id) FROM held_reads) AS held_vehicles,
-    (SELECT count(*) FROM stale) AS stale_reads;
+    (SELECT count(*) FROM stale) AS stale_reads,
+    (SELECT coalesce(sum(restated_kwh), 0) FROM effects) AS restated_kwh,
+    (SELECT coalesce(sum(restated_cost_eur), 0) FROM effects) AS restated_cost_eur,
+    (SELECT coalesce(sum(restated_savings_eur), 0) FROM effects) AS restated_savings_eur,
+    (SELECT coalesce(sum(energy_charged_kwh), 0) FROM lost) AS vanished_kwh,
+    (SELECT coalesce(sum(actual_cost_eur), 0) FROM lost) AS vanished_cost_eur,
+    (SELECT coalesce(sum(actual_savings_eur), 0) FROM lost) AS vanished_savings_eur;
 
 CREATE OR REPLACE TEMP TABLE day_figures AS
 WITH days AS (
@@ -68,13 +92,19 @@ WITH days AS (
     FROM latest_reads
     GROUP BY day
 ), changes AS (
-    SELECT day, sum(changed)::BIGINT AS changed_rows, sum(vanished)::BIGINT AS vanished_rows
-    FROM (
-        SELECT session_day AS day, 1 AS changed, 0 AS vanished FROM fresh WHERE superseded_at IS NULL AND restated
-        UNION ALL
-        SELECT session_day, 0, 1 FROM lost
-    )
-    GROUP BY day
+    SELECT session_day AS day, count(*) AS changed_rows
+    FROM fresh
+    WHERE superseded_at IS NULL AND restated
+    GROUP BY session_day
+), losses AS (
+    SELECT
+        session_day AS day,
+        count(*) AS vanished_rows,
+        sum(energy_charged_kwh) AS vanished_kwh,
+        sum(actual_cost_eur) AS vanished_cost_eur,
+        sum(actual_savings_eur) AS vanished_savings_eur
+    FROM lost
+    GROUP BY session_day
 ), quarantine AS (
     SELECT day, count(*) AS quarantined
     FROM days
@@ -91,10 +121,18 @@ SELECT
     savings_eur,
     coalesce(changed_rows, 0) AS changed_rows,
     coalesce(vanished_rows, 0) AS vanished_rows,
-    coalesce(quarantined, 0) AS quarantined
+    coalesce(quarantined, 0) AS quarantined,
+    coalesce(restated_kwh, 0) AS restated_kwh,
+    coalesce(restated_cost_eur, 0) AS restated_cost_eur,
+    coalesce(restated_savings_eur, 0) AS restated_savings_eur,
+    coalesce(vanished_kwh, 0) AS vanished_kwh,
+    coalesce(vanished_cost_eur, 0) AS vanished_cost_eur,
+    coalesce(vanished_savings_eur, 0) AS vanished_savings_eur
 FROM days
 LEFT JOIN totals USING (day)
 LEFT JOIN vehicles USING (day)
 LEFT JOIN changes USING (day)
+LEFT JOIN losses USING (day)
+LEFT JOIN effects ON effects.session_day = day
 LEFT JOIN quarantine USING (day)
 ORDER BY day;
