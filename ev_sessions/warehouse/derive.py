@@ -22,6 +22,7 @@ from ev_sessions.tables import (
     FLEET_DAILY,
     Table,
 )
+from ev_sessions.warehouse.measures import measures_of
 from ev_sessions.warehouse.monthly import pending_months
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
 
@@ -138,10 +139,10 @@ def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object])
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
         _keep(connection, "contents_before", read_script("models/month_contents.sql"), values)
         _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql"), values)
-        _replace(connection, DAILY_ENERGY, read_script("models/energy.sql", **_PER_VEHICLE), values)
-        _replace(connection, DAILY_SAVINGS, read_script("models/savings.sql", **_PER_VEHICLE), values)
+        for table in (DAILY_ENERGY, DAILY_SAVINGS):
+            _replace(connection, table, measures_of(table, **_PER_VEHICLE), values)
         _keep(connection, "finality", read_script("models/finality.sql", coverage=read_script("models/coverage.sql")), values)
-        for name in ("changes", "maturity", "quarantined", "energy", "savings", "spread"):
+        for name in ("changes", "maturity", "quarantined", "measures"):
             _keep(connection, name, read_script(f"models/{name}.sql", **_PER_DAY), values)
         _replace(connection, FLEET_DAILY, read_script("models/fleet_daily.sql"), values)
         _keep(connection, "contents_after", read_script("models/month_contents.sql"), values)

@@ -1,5 +1,5 @@
 -- The month $report_month of analytics.monthly_savings, made afresh; its mark goes. The last statement gives MonthFigures.
--- Its sessions are found by the table month_days; the measures of its customers are those of models/savings.sql.
+-- Its sessions are found by the table month_days; the measures of its customers are those of models/measures.sql.
 CREATE OR REPLACE TEMP TABLE asked_months AS
 SELECT $report_month::DATE AS report_month;
 
@@ -20,15 +20,15 @@ owned AS (
 )
 SELECT
     $report_month::DATE AS report_month,
-    savings.*,
+    measures.*,
     vehicles,
     is_final,
     data_through,
     $derived_at AS derived_at,
     $run_id AS derived_by_run_id,
 FROM (
-{savings}
-) AS savings
+{measures}
+) AS measures
 JOIN owned USING (org_id, user_id)
 CROSS JOIN standing;
 
