@@ -154,6 +154,12 @@ def sandbox(
     fail_rate: Annotated[float, typer.Option(help="Share of requests that fail in some way (0..1).")] = 0.0,
     token_ttl: Annotated[int, typer.Option(help="Seconds for which a token is valid.")] = 36_000,
     drift: Annotated[float, typer.Option(help="Share of long lists that shift between two pages (0..1).")] = 0.0,
+    wrong_savings: Annotated[
+        float, typer.Option(help="Share of vehicles whose savings the API's own sums have wrong (0..1).")
+    ] = 0.0,
+    odd_savings: Annotated[
+        bool, typer.Option("--odd-savings", help="Send the API's own sums in a shape that nobody expects.")
+    ] = False,
     now: Annotated[
         str | None, typer.Option(metavar="INSTANT", help="A clock that stands still, for example 2026-04-01T03:15:00Z.")
     ] = None,
@@ -177,6 +183,8 @@ def sandbox(
         fail_rate=fail_rate,
         token_ttl=token_ttl,
         drift=drift,
+        wrong_savings=wrong_savings,
+        odd_savings=odd_savings,
         now=None if now is None else _instant(now),
     )
     serve_sandbox(options, port, replay)

@@ -14,7 +14,7 @@ from ev_sessions.sandbox.app import Sandbox
 from ev_sessions.sandbox.bodies import Breakage, broken_body
 from ev_sessions.sandbox.faults import Kind, Quirks
 from ev_sessions.sandbox.fleet import SimulatedFleet
-from ev_sessions.sandbox.options import Order, SandboxOptionError, SandboxOptions
+from ev_sessions.sandbox.options import Order, SandboxOptionError, SandboxOptions, SavingsPeriod
 from ev_sessions.sandbox.records import MalformedRecordError, Row, typed_row
 from ev_sessions.sandbox.replay import Recording, ReplayFileError
 from ev_sessions.sandbox.serving import PortTakenError, base_url, serve_forever, serving
@@ -33,6 +33,7 @@ __all__ = [
     "Sandbox",
     "SandboxOptionError",
     "SandboxOptions",
+    "SavingsPeriod",
     "SimulatedFleet",
     "Totals",
     "Truth",

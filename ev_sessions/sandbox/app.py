@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from hmac import compare_digest
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from ev_sessions.sandbox.faults import Kind
 from ev_sessions.sandbox.gate import OK, Call, Gate, Handler, RefusedError, Reply, json_reply
 from ev_sessions.sandbox.options import SandboxOptions
 from ev_sessions.sandbox.pages import sessions_page
+from ev_sessions.sandbox.savings import PERIODS, organisation_savings, vehicle_savings
 from ev_sessions.sandbox.state import UNAUTHORISED, SandboxState
 from ev_sessions.sandbox.truth import Truth
 
@@ -45,8 +46,10 @@ def build_app(state: SandboxState) -> Starlette:
     contract = {
         _VEHICLE_PATH + "/sessions": (Kind.SESSIONS, _sessions),
         _VEHICLE_PATH + "/sessions/current": (Kind.CURRENT, _current),
+        _VEHICLE_PATH + "/savings": (Kind.SAVINGS, _vehicle_savings),
         _USER_PATH: (Kind.VEHICLES, _vehicles),
         BASE_PATH + "/users": (Kind.USERS, _users),
+        BASE_PATH + "/devices/savings": (Kind.SAVINGS, _organisation_savings),
     }
     app = Starlette(
         routes=[
@@ -121,6 +124,21 @@ def _current(call: Call) -> Reply:
     return Reply(OK, b'{"session":' + (session or b"null") + b"}")
 
 
+def _vehicle_savings(call: Call) -> Reply:
+    vehicle, resolution = _owned_vehicle(call), call.query.get("resolution", "1MONTH")
+    if resolution not in PERIODS:
+        raise RefusedError(_UNPROCESSABLE, f"resolution is {resolution!r}, not one of {', '.join(PERIODS)}")
+    return json_reply(vehicle_savings(call.state, vehicle, _window(call), resolution))
+
+
+def _organisation_savings(call: Call) -> Reply:
+    """The sums from the first to before the last instant; the sandbox knows whole UTC days alone."""
+    first, end = _instant(call, "start_datetime"), _instant(call, "end_datetime")
+    if end <= first:
+        raise RefusedError(_UNPROCESSABLE, "end_datetime does not lie after start_datetime")
+    return json_reply(organisation_savings(call.state, DayRange(first.date(), (end - datetime.resolution).date())))
+
+
 def _counts(call: Call) -> Reply:
     return json_reply(call.state.counts.as_dict())
 
@@ -161,6 +179,15 @@ def _window(call: Call) -> DayRange:
         raise RefusedError(_UNPROCESSABLE, f"{missing} is required") from None
     except DayRangeError as error:
         raise RefusedError(_UNPROCESSABLE, str(error)) from None
+
+
+def _instant(call: Call, name: str) -> datetime:
+    try:
+        return datetime.fromisoformat(call.query[name]).astimezone(UTC)
+    except KeyError:
+        raise RefusedError(_UNPROCESSABLE, f"{name} is required") from None
+    except ValueError:
+        raise RefusedError(_UNPROCESSABLE, f"{name} is no instant") from None
 
 
 def _number(call: Call, name: str, default: int, least: int, most: int | None) -> int:

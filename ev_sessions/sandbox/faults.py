@@ -26,6 +26,7 @@ class Kind(StrEnum):
     VEHICLES = "vehicles"
     SESSIONS = "sessions"
     CURRENT = "current"
+    SAVINGS = "savings"
 
 
 @dataclass(frozen=True, slots=True)

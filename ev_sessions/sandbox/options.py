@@ -10,7 +10,16 @@ from ev_sessions.days import DayRange
 from ev_sessions.errors import PermanentError
 from ev_sessions.settings import SessionDay
 
-_SHARES = ("fail_rate", "drift", "malformed_rate", "restated_rate", "withdrawn_rate", "added_rate", "deleted_rate")
+_SHARES = (
+    "fail_rate",
+    "drift",
+    "malformed_rate",
+    "restated_rate",
+    "withdrawn_rate",
+    "added_rate",
+    "deleted_rate",
+    "wrong_savings",
+)
 _POSITIVE = ("vehicles", "vehicles_per_user", "days", "token_ttl")
 _NOT_NEGATIVE = ("latency_ms", "rate_limit")
 
@@ -24,6 +33,14 @@ class Order(StrEnum):
 
     PLUG_IN = "plug_in"
     RANDOM = "random"
+
+
+class SavingsPeriod(StrEnum):
+    """What decides in which period the API's own sums have a session: its plug-in or its end (UTC), or its end by local time."""
+
+    PLUG_IN = "plug_in"
+    END = "end"
+    LOCAL_END = "local_end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +84,12 @@ class SandboxOptions:
     """Share of vehicles that join within the history."""
     deleted_rate: float = 0.04
     """Share of vehicles that are deleted within the history."""
+    savings_period: SavingsPeriod = SavingsPeriod.PLUG_IN
+    """How the API's own sums cut their periods."""
+    wrong_savings: float = 0.0
+    """Share of vehicles whose savings are 5 % too high in the API's own sums."""
+    odd_savings: bool = False
+    """Whether the API's own sums come in a shape that nobody expects."""
 
     def __post_init__(self) -> None:
         for name in _SHARES:

@@ -70,6 +70,11 @@ class Counts:
         return self._counts[Kind.CURRENT]
 
     @property
+    def savings(self) -> int:
+        """Requests for the API's own sums."""
+        return self._counts[Kind.SAVINGS]
+
+    @property
     def pages(self) -> int:
         """Pages of sessions that were sent in full."""
         return self._counts["pages"]

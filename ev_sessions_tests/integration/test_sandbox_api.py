@@ -440,4 +440,5 @@ def test_every_kind_of_request_is_counted_apart(reader: Reader) -> None:
         Kind.VEHICLES: 1,
         Kind.SESSIONS: 0,
         Kind.CURRENT: 1,
+        Kind.SAVINGS: 0,
     }
