@@ -73,6 +73,12 @@ class DayRange:
         """The `days` days that end with `last`."""
         return cls(last - timedelta(days=days - 1), last)
 
+    @classmethod
+    def month(cls, day: date) -> DayRange:
+        """The days of the month that `day` is in."""
+        after = (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+        return cls(day.replace(day=1), after - ONE_DAY)
+
 
 def islands(ranges: Iterable[DayRange]) -> list[DayRange]:
     """The days of `ranges` as the fewest ranges: those that overlap or follow on one another are one. In order."""

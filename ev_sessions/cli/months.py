@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 
 import dagster as dg
 
@@ -11,7 +10,7 @@ from ev_sessions.assets.failures import NEVER_AGAIN
 from ev_sessions.assets.graph import Graph
 from ev_sessions.assets.monthly import month_partitions
 from ev_sessions.automation.refresh import range_tags
-from ev_sessions.days import ONE_DAY, DayRange, islands, parse_day
+from ev_sessions.days import DayRange, islands, parse_day
 from ev_sessions.definitions import build_defs
 from ev_sessions.settings import Settings
 from ev_sessions.tables import MONTHLY_SAVINGS
@@ -44,9 +43,5 @@ def month_runs(
 
 def _ranges(partitions: Iterable[str]) -> list[DayRange]:
     """Consecutive months, each range from the first day of the first to the first day of the last."""
-    whole = islands(DayRange(month, _last_day(month)) for month in map(parse_day, partitions))
+    whole = islands(map(DayRange.month, map(parse_day, partitions)))
     return [DayRange(months.first, months.last.replace(day=1)) for months in whole]
-
-
-def _last_day(month: date) -> date:
-    return (month.replace(day=28) + 4 * ONE_DAY).replace(day=1) - ONE_DAY

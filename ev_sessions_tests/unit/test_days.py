@@ -102,3 +102,12 @@ def test_today_is_the_utc_day_whatever_the_local_clock_says() -> None:
     local = datetime(2025, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
     assert utc_today(local) == date(2024, 12, 31)
     assert utc_today(local.astimezone(UTC)) == date(2024, 12, 31)
+
+
+@given(day=DAYS)
+def test_a_month_begins_with_its_first_day_and_ends_before_the_next_one(day: date) -> None:
+    month = DayRange.month(day)
+    assert day in month
+    assert month.first.day == 1
+    assert (month.last + timedelta(days=1)).day == 1
+    assert len(month) <= 31
