@@ -108,6 +108,19 @@ def parse_day(text: str) -> date:
         raise DayRangeError(f"{text!r} is not a day; write it as YYYY-MM-DD, for example 2026-03-01") from None
 
 
+def parse_instant(text: str) -> datetime:
+    """The instant that `text` (ISO 8601) names, aware; without a zone it is UTC.
+
+    Raises:
+        DayRangeError: anything else.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise DayRangeError(f"{text!r} is not an instant; write it as 2026-04-01T03:15:00Z") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
 def utc_today(now: datetime) -> date:
     """The UTC day at the instant `now` (aware)."""
     return now.astimezone(UTC).date()

@@ -15,7 +15,7 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
-from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, utc_today
+from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, parse_instant, utc_today
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.settings import SettingsError
 
@@ -185,7 +185,7 @@ def sandbox(
         drift=drift,
         wrong_savings=wrong_savings,
         odd_savings=odd_savings,
-        now=None if now is None else _instant(now),
+        now=None if now is None else parse_instant(now),
     )
     serve_sandbox(options, port, replay)
 
@@ -210,11 +210,3 @@ def restore(source: Annotated[Path, typer.Argument(help="A file that `ev-session
 
 def _yesterday() -> date:
     return utc_today(datetime.now(UTC)) - ONE_DAY
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise DayRangeError(f"{text!r} is not an instant; write it as 2026-04-01T03:15:00Z") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,12 +19,13 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from ev_sessions.days import DayRange, parse_day
+from ev_sessions.days import DayRange, parse_day, parse_instant
 from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
 from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, MONTHLY_SAVINGS, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
+from ev_sessions.warehouse.versions import known_at
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -107,6 +108,15 @@ class Data:
         """`analytics.monthly_savings`: a row per customer and month, from the month of the day `first` to that of `last`."""
         return self._cut_by("report_month", MONTHLY_SAVINGS, _day(first).replace(day=1), last)
 
+    def as_of(self, instant: datetime | str) -> pd.DataFrame:
+        """`raw.sessions` as it was known at `instant`: as if only the answers read until then had ever been landed.
+
+        Sessions that had vanished by then, or could not be typed, are not in it; those that an error rule keeps out of the derived
+        tables are. An instant without a zone, as text (ISO 8601) or not, is UTC. `fetched_at` and `run_id` are those of the last
+        read of the version, which may be later.
+        """
+        return self.sql(f"FROM ({known_at()}) ORDER BY session_day, electric_vehicle_id, id", {"instant": _instant(instant)})
+
     def sql(self, query: str, parameters: Parameters | None = None) -> pd.DataFrame:
         """The rows of one query in DuckDB's SQL; `parameters` fill its `?` or `$name`.
 
@@ -149,6 +159,12 @@ def _day(day: date | str) -> date:
     if isinstance(day, str):
         return parse_day(day)
     return day.date() if isinstance(day, datetime) else day
+
+
+def _instant(instant: datetime | str) -> datetime:
+    if isinstance(instant, str):
+        return parse_instant(instant)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _frame(relation: duckdb.DuckDBPyRelation) -> pd.DataFrame:
