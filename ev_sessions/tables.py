@@ -72,7 +72,11 @@ SESSION_FIELDS = (
     Column("expected_savings_eur", DECIMAL, "Savings that the platform forecast, signed", "EUR"),
     Column("actual_savings_eur", DECIMAL, "Savings against charging at once, as the platform claims; signed", "EUR"),
     Column("is_at_home", "BOOLEAN", "Whether the car was at home"),
-    Column("session_outcome", "VARCHAR", "How the platform sums the session up; values as the API sends them, other texts than codes marked"),
+    Column(
+        "session_outcome",
+        "VARCHAR",
+        "How the platform sums the session up; values as the API sends them, with a mark for what is no code",
+    ),
 )
 
 _OWNER = (
@@ -101,7 +105,11 @@ _SESSION_BOOKKEEPING = (
     Column("valid_from", STAMP, "When the read that first showed this version began", required=True),
     Column("fetched_at", STAMP, "When it was last read", required=True),
     Column("run_id", "VARCHAR", "The run that landed the newest read", required=True),
-    Column("extra", "JSON", "Fields that this project does not know, with marks for what may speak of a person; null where there are none"),
+    Column(
+        "extra",
+        "JSON",
+        "Fields that this project does not know, with marks for what may speak of a person; null where there are none",
+    ),
 )
 
 RAW_USERS = Table(

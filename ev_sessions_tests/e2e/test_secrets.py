@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
-import zlib
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-
-import duckdb
-import pyarrow.parquet as pq
 
 from ev_sessions.automation.refresh import Kind as Refresh
 from ev_sessions.automation.refresh import run_tags
@@ -20,6 +13,7 @@ from ev_sessions_tests.e2e.operated import Operation, operation_over
 from ev_sessions_tests.pipeline import sandbox_with, trailing
 from ev_sessions_tests.processes import wait_until
 from ev_sessions_tests.receiver import SECRET_PATH, receiving
+from ev_sessions_tests.stored import text_of
 
 DAYS = trailing(2)
 SCHEDULED = {"dagster/schedule_name": "daily_refresh"}
@@ -55,36 +49,3 @@ def secrets_of(sandbox: Sandbox) -> list[str]:
     """Every secret of the API: the credentials in each of their forms, and all tokens."""
     pair = f"{sandbox.client_id}:{sandbox.client_secret}"
     return [sandbox.client_id, sandbox.client_secret, base64.b64encode(pair.encode()).decode(), *sandbox.tokens.issued]
-
-
-def text_of(path: Path) -> str:
-    """What stands in a file: of a database or a Parquet file, all of its values; of compressed ones, what they hold."""
-    if path.suffix == ".duckdb":
-        return "".join(rows_of(path))
-    if path.suffix == ".parquet":
-        return repr(pq.read_table(path).to_pylist())
-    if path.suffix == ".db":
-        return "".join(values_of(path))
-    return path.read_bytes().decode("latin-1")
-
-
-def rows_of(path: Path) -> Iterator[str]:
-    with duckdb.connect(path, read_only=True) as connection:
-        for schema, name in connection.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall():
-            yield repr(connection.execute(f'FROM "{schema}"."{name}"').fetchall())
-
-
-def values_of(path: Path) -> Iterator[str]:
-    with closing(sqlite3.connect(path)) as connection:
-        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            for row in connection.execute(f'SELECT * FROM "{table}"'):
-                yield from (readable(value) for value in row)
-
-
-def readable(value: object) -> str:
-    if not isinstance(value, bytes):
-        return str(value)
-    try:
-        return zlib.decompress(value).decode()
-    except zlib.error:
-        return value.decode("latin-1")
