@@ -12,11 +12,12 @@ from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
+from uuid import UUID
 
 import typer
 
 from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, parse_instant, utc_today
-from ev_sessions.errors import EvSessionsError
+from ev_sessions.errors import EvSessionsError, PermanentError
 from ev_sessions.settings import SettingsError
 
 FAILED, WRONG_USE, INCOMPLETE, STOPPED = 1, 2, 3, 130
@@ -34,6 +35,10 @@ app = typer.Typer(
 )
 
 
+class WrongArgument(PermanentError):
+    """An argument that means nothing to its command."""
+
+
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     """End `command` with one line on standard error and the right exit status where it is stopped or our own errors leave it."""
 
@@ -41,7 +46,7 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (SettingsError, DayRangeError) as error:
+        except (SettingsError, DayRangeError, WrongArgument) as error:
             raise _ended(error, WRONG_USE) from None
         except EvSessionsError as error:
             raise _ended(error, FAILED) from None
@@ -206,6 +211,25 @@ def restore(source: Annotated[Path, typer.Argument(help="A file that `ev-session
     from ev_sessions.cli.backup import put_back
 
     put_back(os.environ, source)
+
+
+@app.command(epilog="Example: `ev-sessions history 3f2b8c1e-6d0a-4f57-9a83-0c1d2e3f4a5b`")
+@one_line_errors
+def history(
+    session_id: Annotated[str, typer.Argument(metavar="SESSION_ID", help="The session's id, a UUID.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with every value of every version.")] = False,
+) -> None:
+    """Tell the story of one session, from what is published: first seen, restated, vanished, come back, and how it stands."""
+    from ev_sessions.cli.session_history import show_history
+
+    show_history(os.environ, _session_id(session_id), as_json=as_json)
+
+
+def _session_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise WrongArgument(f"{text!r} is not the id of a session; it is a UUID such as {UUID(int=0)}") from None
 
 
 def _yesterday() -> date:

@@ -1,0 +1,155 @@
+"""`ev-sessions history`: the story of one session, for a person who has to explain a figure, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import typer
+
+from ev_sessions.settings import Settings
+from ev_sessions.tables import RAW_SESSIONS, Column
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.publish import as_it_is_now, views_path
+from ev_sessions.warehouse.versions import Story, Version, stories
+
+# What a session is about, told when it is first listed; what changes is told whatever it is.
+_TOLD_FIRST = ("plug_in_time", "unplug_time", "energy_charged_kwh", "actual_cost_eur", "actual_savings_eur")
+
+_ENDS = {
+    "vanished": "no longer listed",
+    "quarantined": "sent in a form that cannot be used",
+    "superseded": "no longer listed, as an answer showed that had landed before",
+}
+
+
+def show_history(environ: Mapping[str, str], session_id: UUID, *, as_json: bool) -> None:
+    """Print what is published about `session_id`.
+
+    Raises:
+        UnknownSession: nothing is.
+        DatabaseMissing: nothing is published at all.
+    """
+    settings = Settings.from_env(environ)
+    views = Database(views_path(settings.published_path), settings.lock_timeout_seconds)
+    with as_it_is_now(views).reading() as connection:
+        found = stories(connection, session_id)
+    if as_json:
+        told = {"session_id": str(session_id), "vehicles": [_as_json(story) for story in found]}
+        typer.echo(json.dumps(told))
+        return
+    for story in found:
+        typer.echo("\n".join(_lines(story)))
+
+
+def _lines(story: Story) -> Iterator[str]:
+    yield f"Session {story.session_id} of vehicle {story.electric_vehicle_id}, customer {story.user_id}"
+    for version in story.versions:
+        yield from _first(version) if version is story.versions[0] else _next(version)
+        if version.end_reason in _ENDS and version.replaced_at is not None:
+            yield f"{_minute(version.replaced_at)}  {_ENDS[version.end_reason]} (run {version.replaced_by_run_id})"
+    yield f"now                   {_standing(story)}"
+
+
+def _first(version: Version) -> Iterator[str]:
+    yield f"{_minute(version.valid_from)}  first listed, under the day {version.session_day}"
+    for name in _TOLD_FIRST:
+        yield _indented(f"{name}: {_value(version.values[name], RAW_SESSIONS.column(name))}")
+
+
+def _next(version: Version) -> Iterator[str]:
+    event = "listed again" if version.returned else "restated"
+    yield f"{_minute(version.valid_from)}  {event}, version {version.number}, under the day {version.session_day}"
+    for change in version.changes:
+        yield _indented(f"{change.field.name}: {_value(change.before, change.field)} -> {_value(change.after, change.field)}")
+
+
+def _standing(story: Story) -> str:
+    if not story.is_listed:
+        return _because("no longer listed" if not story.reasons else "cannot be used", story)
+    last_read = f"listed, last read {_minute(story.versions[-1].fetched_at)}"
+    if story.reasons:
+        return _because(f"{last_read}; kept out of all figures", story)
+    if story.flags is None:
+        return f"{last_read}; not in the figures yet"
+    return f"{last_read}; in the figures{', flagged ' + ', '.join(story.flags) if story.flags else ''}"
+
+
+def _because(text: str, story: Story) -> str:
+    return ": ".join([text, *(["; ".join(story.reasons)] if story.reasons else [])])
+
+
+def _indented(text: str) -> str:
+    return f"{'':22}{text}"
+
+
+def _minute(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _value(value: object, field: Column) -> str:
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        case Decimal():
+            return f"{value.normalize():f} {field.unit}"
+        case _:
+            # Others' words, which may hold what moves the cursor.
+            return json.dumps(value)
+
+
+def _as_json(story: Story) -> dict[str, Any]:
+    return {
+        "electric_vehicle_id": str(story.electric_vehicle_id),
+        "user_id": str(story.user_id),
+        "first_seen_at": _plain(story.first_seen_at),
+        "is_listed": story.is_listed,
+        "quarantine_reasons": list(story.reasons),
+        "flags": None if story.flags is None else list(story.flags),
+        "versions": [_version_as_json(version) for version in story.versions],
+    }
+
+
+def _version_as_json(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "session_day": _plain(version.session_day),
+        "valid_from": _plain(version.valid_from),
+        "fetched_at": _plain(version.fetched_at),
+        "run_id": version.run_id,
+        "replaced_at": _plain(version.replaced_at),
+        "replaced_by_run_id": version.replaced_by_run_id,
+        "end_reason": version.end_reason,
+        "returned": version.returned,
+        "changes": [
+            {
+                "field": change.field.name,
+                "unit": change.field.unit,
+                "before": _plain(change.before),
+                "after": _plain(change.after),
+            }
+            for change in version.changes
+        ],
+        "values": {name: _plain(value) for name, value in version.values.items()},
+    }
+
+
+def _plain(value: object) -> object:
+    """`value` as JSON has it: stamps and days in ISO 8601, decimals as text, since a float would not be exact."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return f"{value.normalize():f}"
+        case _:
+            return value
