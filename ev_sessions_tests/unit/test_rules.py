@@ -1,0 +1,112 @@
+"""The table of rules and the limits that they judge by: what holds of every one, and how limits are replaced."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ev_sessions.limits import LIMITS, Limit, Limits
+from ev_sessions.warehouse.rules import RULES, Family, Rule, Severity
+
+NAMES = [rule.name for rule in RULES]
+BY_ZONE = [limit for limit in LIMITS if limit.by_zone]
+
+rules = pytest.mark.parametrize("rule", RULES, ids=NAMES)
+
+
+def names_in(text: str | None) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text or ""))
+
+
+def test_every_rule_of_the_specification_is_declared() -> None:
+    assert {rule.number for rule in RULES} == set(range(1, 35))
+
+
+def test_no_two_rules_share_a_name_and_no_two_limits() -> None:
+    assert Counter(NAMES).most_common(1)[0][1] == 1
+    assert Counter(limit.name for limit in LIMITS).most_common(1)[0][1] == 1
+
+
+def test_every_family_has_a_rule_and_every_severity() -> None:
+    assert {rule.family for rule in RULES} == set(Family)
+    assert {rule.severity for rule in RULES} == set(Severity)
+
+
+@rules
+def test_a_rule_names_the_limits_that_it_judges_by_and_no_others(rule: Rule) -> None:
+    assert names_in(rule.breaks) <= set(rule.limits)
+    assert names_in(rule.meaning) <= set(rule.limits)
+    assert set(rule.limits) <= names_in(rule.breaks) | names_in(rule.meaning)
+
+
+@rules
+def test_a_rule_says_what_it_means_in_one_line_that_a_name_and_a_colon_can_precede(rule: Rule) -> None:
+    assert re.fullmatch(r"[a-z][a-z_]*", rule.name)
+    assert rule.meaning
+    assert "\n" not in rule.meaning + rule.source
+
+
+def test_every_limit_is_used_by_a_rule_and_no_rule_uses_one_that_is_not_there() -> None:
+    assert {name for rule in RULES for name in rule.limits} == {limit.name for limit in LIMITS}
+
+
+def test_every_session_is_judged_at_one_place_and_what_is_not_about_a_session_at_another() -> None:
+    assert {rule.judged_by for rule in RULES if rule.breaks} == {"models/judged.sql"}
+    assert "models/judged.sql" not in {rule.judged_by for rule in RULES if not rule.breaks}
+
+
+def test_a_rule_tells_its_meaning_with_the_limits_of_a_zone_or_of_all() -> None:
+    (rule,) = [rule for rule in RULES if rule.name == "unusual_cost"]
+    limits = Limits.of({"cost_unusual_max": 2, "SE_1:cost_unusual_max": "0.90"})
+    assert rule.meaning_under(limits) == "Cost outside -0.5 to 2 EUR/kWh"
+    assert rule.meaning_under(limits, "SE_1") == "Cost outside -0.5 to 0.90 EUR/kWh"
+    assert rule.meaning_under(limits, "PT") == rule.meaning_under(limits)
+
+
+# Limits
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=[limit.name for limit in LIMITS])
+def test_a_limit_has_its_default_until_it_is_replaced(limit: Limit) -> None:
+    assert Limits().value(limit.name) == limit.default
+    assert Limits.of({limit.name: "7.25"}).value(limit.name) == Decimal("7.25")
+    assert {other.name for other in LIMITS if Limits.of({limit.name: "7.25"}).value(other.name) != other.default} == {limit.name}
+
+
+@given(st.sampled_from(BY_ZONE), st.none() | st.integers(), st.none() | st.integers())
+def test_a_zones_own_limit_counts_before_the_general_one_and_that_before_the_default(
+    limit: Limit, general: int | None, own: int | None
+) -> None:
+    given_ones = {limit.name: general, f"SE_1:{limit.name}": own}
+    limits = Limits.of({name: value for name, value in given_ones.items() if value is not None})
+    for_all = limit.default if general is None else general
+    assert limits.value(limit.name) == limits.value(limit.name, "PT") == for_all
+    assert limits.value(limit.name, "SE_1") == (for_all if own is None else own)
+    assert limits.zones(limit.name) == ({} if own is None else {"SE_1": own})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("no_such_limit", 1, "there is no limit 'no_such_limit'"),
+        ("SE_1:no_such_limit", 1, "there is no limit 'no_such_limit'"),
+        ("SE_1:stay_long_hours", 1, "'stay_long_hours' cannot be set for the price zone 'SE_1'"),
+        ("se 1:cost_unusual_max", 1, "cannot be set for the price zone 'se 1'"),
+        (":cost_unusual_max", 1, "cannot be set for the price zone ''"),
+        ("'; DROP:cost_unusual_max", 1, "cannot be set for the price zone"),
+        ("stay_long_hours", "much", "'stay_long_hours' is 'much', which is not a number"),
+        ("stay_long_hours", "NaN", "which is not a number"),
+        ("stay_long_hours", "-Infinity", "which is not a number"),
+        ("stay_long_hours", "", "which is not a number"),
+        ("stay_long_hours", None, "which is not a number"),
+        ("stay_long_hours", True, "which is not a number"),
+    ],
+)
+def test_a_limit_that_does_not_exist_or_is_no_number_is_told(name: str, value: object, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        Limits.of({name: value})
