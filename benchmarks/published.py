@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from benchmarks.large_table import READ_AT, RUN, WINDOW, Size, land_parts, large, staged
 from ev_sessions.days import DayRange
+from ev_sessions.limits import Limits
 from ev_sessions.settings import PublishedAccess, ReportDate
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.derive import derive
@@ -49,7 +50,15 @@ def nightly_seconds(folder: Path, size: Size) -> dict[str, Any]:
 
 def _derive(database: Database, days: DayRange, now: datetime) -> None:
     with database.writing() as connection:
-        derive(connection, days, run_id=RUN, report_date=ReportDate.SESSION_END, lookback_days=14, derived_at=now)
+        derive(
+            connection,
+            days,
+            run_id=RUN,
+            report_date=ReportDate.SESSION_END,
+            lookback_days=14,
+            limits=Limits(),
+            derived_at=now,
+        )
 
 
 def _publish(database: Database, folder: Path) -> Publication:

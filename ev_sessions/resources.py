@@ -20,6 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from ev_sessions.days import DayRange
 from ev_sessions.file_locks import is_held, locked
+from ev_sessions.limits import Limits
 from ev_sessions.partner_api import BearerToken, ClientCredentials, ConfigError, Pace, PartnerApi, PartnerApiConfig
 from ev_sessions.price_zones import time_zones
 from ev_sessions.run_locks import alive
@@ -220,6 +221,7 @@ class WarehouseResource(DuckDBResource):
     default_time_zone: str = Field("UTC", description="Time zone where the price zone is unknown")
     replaced_time_zones: dict[str, str] = Field(default_factory=dict, description="Time zones that replace the built-in ones")
     hold_share: float = Field(0.5, description="Share of a vehicle's rows whose loss at once is held for confirmation")
+    limits: dict[str, str] = Field(default_factory=dict, description="Limits of the quality rules that replace the built-in ones")
     published: str = Field(description="Folder of the files that readers get")
     published_access: PublishedAccess = Field(PublishedAccess.OWNER, description="Who may read them")
 
@@ -234,6 +236,7 @@ class WarehouseResource(DuckDBResource):
             default_time_zone=settings.default_time_zone,
             replaced_time_zones=settings.time_zones,
             hold_share=settings.hold_share,
+            limits={name: str(value) for name, value in settings.limits.items()},
             published=str(settings.published_path),
             published_access=settings.published_access,
         )
@@ -251,6 +254,11 @@ class WarehouseResource(DuckDBResource):
     def zones(self) -> dict[str, str]:
         """The time zone of every price zone."""
         return time_zones(self.replaced_time_zones)
+
+    @property
+    def rule_limits(self) -> Limits:
+        """The limits of the quality rules that are in force."""
+        return Limits.of(self.limits)
 
     def reading(self, lock_timeout_seconds: float | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A read-only connection; see `Database.reading` for what it raises. Waits as long as the setting says, or as told."""

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 import duckdb
 
 from ev_sessions.days import DayRange
+from ev_sessions.limits import Limits
 from ev_sessions.settings import ReportDate
 from ev_sessions.tables import ALL_TABLES, Table
 from ev_sessions.warehouse.derive import DeriveReport, derive
@@ -18,6 +19,7 @@ from ev_sessions.warehouse.scripts import transaction
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 6, 1, 3, 15, tzinfo=UTC)
 LOOKBACK_DAYS = 14
+DEFAULT_LIMITS = Limits()
 
 Row = dict[str, Any]
 
@@ -139,6 +141,7 @@ def derive_days(
     last: date | None = None,
     *,
     report_date: ReportDate = ReportDate.SESSION_END,
+    limits: Limits = DEFAULT_LIMITS,
     derived_at: datetime = NOW,
 ) -> DeriveReport:
     """Derive the days `first` to `last` (None: `first` alone)."""
@@ -148,6 +151,7 @@ def derive_days(
         run_id="derive",
         report_date=report_date,
         lookback_days=LOOKBACK_DAYS,
+        limits=limits,
         derived_at=derived_at,
     )
 

@@ -46,6 +46,7 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
                     run_id=context.run.run_id,
                     report_date=session_warehouse.report_date,
                     lookback_days=session_warehouse.lookback_days,
+                    limits=session_warehouse.rule_limits,
                     derived_at=clock.now(),
                 )
             derived_in = {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)}

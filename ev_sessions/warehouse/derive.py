@@ -14,17 +14,21 @@ from decimal import Decimal
 import duckdb
 
 from ev_sessions.days import DayRange
+from ev_sessions.limits import Limits
 from ev_sessions.settings import ReportDate
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
     DAILY_ENERGY,
     DAILY_SAVINGS,
     FLEET_DAILY,
+    RULE_HITS,
     Table,
 )
+from ev_sessions.warehouse.judging import facts, judged, quarantine, rule_hits, volume
 from ev_sessions.warehouse.measures import measures_of
 from ev_sessions.warehouse.monthly import pending_months
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
+from ev_sessions.warehouse.settings_history import SettingsInForce, record_settings
 
 _PER_VEHICLE = {
     "grain": ", ".join(DAILY_ENERGY.key),
@@ -78,15 +82,24 @@ class DayFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Novelty:
+    """Something that the API sent and its documentation does not name. `kind` is `session_outcome` or `field`."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeriveReport:
     """What was derived, and what that leaves to be done.
 
     `days` are in order: those asked for, and those that a landing had touched. `touched_months` are all months (their first
-    days) that wait to be summed up again, whoever touched them.
+    days) that wait to be summed up again, whoever touched them. `novelties` are those that were never found before.
     """
 
     days: tuple[DayFigures, ...]
     touched_months: tuple[date, ...]
+    novelties: tuple[Novelty, ...]
 
 
 def derive(
@@ -96,15 +109,16 @@ def derive(
     run_id: str,
     report_date: ReportDate,
     lookback_days: int,
+    limits: Limits,
     derived_at: datetime,
 ) -> DeriveReport:
-    """Derive `days` and every day in raw.touched_days afresh, and empty raw.touched_days.
+    """Judge and derive `days` and every day in raw.touched_days afresh, and empty raw.touched_days.
 
     All of it is one transaction, unless more days are touched than a run of a backfill covers: then the others follow, so many
     at a time, the newest first. Months that this changes are marked in raw.touched_months.
 
     `derived_at` (aware) stands in every row. `lookback_days` is how long after its end (days) a day must have been read
-    to be final.
+    to be final. `limits` are those of the quality rules.
 
     Raises:
         duckdb.Error: nothing is changed by the transaction that failed, and its days stay touched.
@@ -115,8 +129,15 @@ def derive(
         "lookback_days": lookback_days,
         "derived_at": derived_at,
     }
-    figures = [row for chunk in _chunks(connection, days) for row in _derive_frugally(connection, values | {"days": chunk})]
-    return DeriveReport(tuple(sorted(figures, key=lambda day: day.session_day)), tuple(pending_months(connection)))
+    record_settings(connection, SettingsInForce(report_date, limits), since=derived_at, run_id=run_id)
+    figures: list[DayFigures] = []
+    novelties: list[Novelty] = []
+    for chunk in _chunks(connection, days):
+        derived, found = _derive_frugally(connection, limits, values | {"days": chunk})
+        figures += derived
+        novelties += found
+    figures.sort(key=lambda day: day.session_day)
+    return DeriveReport(tuple(figures), tuple(pending_months(connection)), tuple(novelties))
 
 
 def _chunks(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Iterator[list[date]]:
@@ -128,28 +149,52 @@ def _chunks(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Iterator[l
         yield others[start : start + _MOST_DAYS]
 
 
-def _derive_frugally(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> list[DayFigures]:
-    return frugally(connection, _MEGABYTES, lambda: _derive(connection, values))
+def _derive_frugally(
+    connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]
+) -> tuple[list[DayFigures], list[Novelty]]:
+    return frugally(connection, _MEGABYTES, lambda: _derive(connection, limits, values))
 
 
-def _derive(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> list[DayFigures]:
+def _derive(
+    connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]
+) -> tuple[list[DayFigures], list[Novelty]]:
     with transaction(connection):
         run_script(connection, "models/ratio.sql", values)
         run_script(connection, "models/age.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
         _keep(connection, "contents_before", read_script("models/month_contents.sql"), values)
-        _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql"), values)
-        for table in (DAILY_ENERGY, DAILY_SAVINGS):
-            _replace(connection, table, measures_of(table, **_PER_VEHICLE), values)
-        _keep(connection, "finality", read_script("models/finality.sql", coverage=read_script("models/coverage.sql")), values)
-        for name in ("changes", "maturity", "quarantined", "measures"):
-            _keep(connection, name, read_script(f"models/{name}.sql", **_PER_DAY), values)
-        _replace(connection, FLEET_DAILY, read_script("models/fleet_daily.sql"), values)
+        novelties = _judge(connection, limits, values)
+        _derive_sessions(connection, limits, values)
+        _derive_days(connection, limits, values)
         _keep(connection, "contents_after", read_script("models/month_contents.sql"), values)
         run_sql(connection, read_script("models/touched_months.sql", month_days=read_script("models/month_days.sql")), values)
         connection.execute("DELETE FROM raw.touched_days WHERE session_day IN (SELECT session_day FROM asked_days)")
         rows = run_sql(connection, read_script("models/day_figures.sql")).fetchall()
-        return [DayFigures(*row) for row in rows]
+        return [DayFigures(*row) for row in rows], novelties
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]) -> list[Novelty]:
+    """Say which sessions break which rules, list in quarantine what is kept out, and give back what was never found before."""
+    _keep(connection, "judged", judged(limits), values)
+    run_sql(connection, quarantine(limits), values)
+    rows = run_sql(connection, read_script("models/novelties.sql"), values).fetchall()
+    return [Novelty(*row) for row in rows]
+
+
+def _derive_sessions(connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]) -> None:
+    _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql", facts=facts(limits)), values)
+    for table in (DAILY_ENERGY, DAILY_SAVINGS):
+        _replace(connection, table, measures_of(table, **_PER_VEHICLE), values)
+
+
+def _derive_days(connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]) -> None:
+    _keep(connection, "finality", read_script("models/finality.sql", coverage=read_script("models/coverage.sql")), values)
+    _keep(connection, "measures", measures_of(FLEET_DAILY, **_PER_DAY), values)
+    for name in ("changes", "followed", "seen", "maturity", "quarantined_records"):
+        _keep(connection, name, read_script(f"models/{name}.sql"), values)
+    _keep(connection, "volume", volume(limits), values)
+    _replace(connection, FLEET_DAILY, read_script("models/fleet_daily.sql"), values)
+    _replace(connection, RULE_HITS, rule_hits(), values)
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, name: str, query: str, values: Mapping[str, object]) -> None:

@@ -1,5 +1,5 @@
 -- analytics.fleet_daily: one row per day asked for, whether or not it has sessions.
--- Needs the tables asked_days(session_day), finality, changes, maturity, quarantined and measures of those days, and the
+-- Needs the tables asked_days(session_day), finality, changes, maturity, quarantined_records and measures of those days, and the
 -- macro ratio.
 SELECT
     finality.* EXCLUDE (vehicles_held, vehicles_mismatched, vehicles_complete),
@@ -13,5 +13,7 @@ SELECT
 FROM finality
 LEFT JOIN changes USING (session_day)
 LEFT JOIN maturity USING (session_day)
-LEFT JOIN quarantined USING (session_day)
+LEFT JOIN (
+    SELECT session_day, count(*) AS quarantined FROM quarantined_records GROUP BY session_day
+) USING (session_day)
 JOIN measures USING (session_day)

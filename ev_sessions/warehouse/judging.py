@@ -1,0 +1,112 @@
+"""Puts the SQL together by which the quality rules judge sessions: the table of rules, the limits in force, `models/judged.sql`.
+
+Whoever judges takes it from here: deriving, and what asks how figures would be under other limits or at another time.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ev_sessions.limits import Limits
+from ev_sessions.tables import SESSION_FIELDS
+from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, RULES, Family, Rule, Severity
+from ev_sessions.warehouse.scripts import read_script
+
+ASKED_DAYS = "SELECT session_day FROM asked_days"
+
+PAYLOAD = f"to_json(struct_pack({', '.join(f'{column.name} := session.{column.name}' for column in SESSION_FIELDS)}))"
+"""The SQL of the API's fields of a row of raw.sessions, called session, as JSON."""
+
+_BREAKS = {rule: rule.breaks for rule in RULES if rule.breaks}
+
+
+def judged(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_DAYS) -> str:
+    """The query that judges the rows of `sessions` on `days`: a row for each that breaks a rule.
+
+    Its columns are electric_vehicle_id, id, session_day, price_zone and, as lists of names of rules, errors, warnings and infos.
+    `sessions` is a relation with the columns of raw.sessions, which should have the rows of NEIGHBOUR_DAYS before and after
+    `days` too; `days` is a query of session_day. The query needs the macro ratio.
+    """
+    return read_script(
+        "models/judged.sql",
+        facts=facts(limits, sessions=sessions, days=days),
+        neighbours=_neighbours(limits, sessions, days),
+        errors=_names(Severity.ERROR, limits),
+        warnings=_names(Severity.WARN, limits),
+        infos=_names(Severity.INFO, limits),
+    )
+
+
+def facts(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_DAYS) -> str:
+    """The query of what the rules look at in the rows of `sessions` on `days`: `models/facts.sql`. It needs the macro ratio."""
+    ranges = {name: _literal(limits, name) for name in ("soc_min_pct", "soc_max_pct", "target_soc_min_pct")}
+    return read_script("models/facts.sql", sessions=sessions, days=days, **ranges)
+
+
+def quarantine(limits: Limits) -> str:
+    """The statements that bring raw.quarantine in line with the table judged: `models/quarantine.sql`."""
+    rules = [rule for rule in _BREAKS if rule.severity is Severity.ERROR]
+    reasons = " ".join(f"WHEN {_text(rule.name)} THEN {_reason(rule, limits)}" for rule in rules)
+    return read_script("models/quarantine.sql", reason=f"CASE name {reasons} END", payload=PAYLOAD)
+
+
+def volume(limits: Limits) -> str:
+    """The query of the days that have an unusual volume: `models/volume.sql`."""
+    return read_script("models/volume.sql", **{name: _literal(limits, name) for name in ("volume_min", "volume_max")})
+
+
+def rule_hits() -> str:
+    """The query of analytics.rule_hits: `models/rule_hits.sql`."""
+    rules = ", ".join(f"({_text(rule.name)}, {_text(rule.family)}, {_text(rule.severity)})" for rule in RULES)
+    return read_script("models/rule_hits.sql", rules=f"FROM (VALUES {rules}) AS rules(rule, family, severity)")
+
+
+def _neighbours(limits: Limits, sessions: str, days: str) -> str:
+    apart = f"range(-{NEIGHBOUR_DAYS}, {NEIGHBOUR_DAYS + 1}) AS series(apart)"
+    near = f"SELECT DISTINCT session_day + apart::INTEGER FROM ({days}) CROSS JOIN {apart}"  # noqa: S608 - SQL that is ours
+    alone = (rule for rule in _BREAKS if rule.severity is Severity.ERROR and rule.family is not Family.SEQUENCE)
+    return read_script(
+        "models/neighbours.sql",
+        facts=facts(limits, sessions=sessions, days=near),
+        kept_out=" OR ".join(f"({_condition(rule, limits)})" for rule in alone),
+        shared=f"to_seconds(60 * {_literal(limits, 'overlap_minutes')})",
+        neighbour_days=str(NEIGHBOUR_DAYS),
+        days=days,
+    )
+
+
+def _names(severity: Severity, limits: Limits) -> str:
+    """The list of those rules of `severity` that are broken. A text that is split takes less time than a list that is sifted."""
+    names = [f"if({_condition(rule, limits)}, {_text(rule.name)}, NULL)" for rule in _BREAKS if rule.severity is severity]
+    return f"string_split(nullif(concat_ws(' ', {', '.join(names)}), ''), ' ')"
+
+
+def _condition(rule: Rule, limits: Limits) -> str:
+    return _BREAKS[rule].format(**{name: _literal(limits, name) for name in rule.limits})
+
+
+def _literal(limits: Limits, name: str) -> str:
+    """The limit as a number, never an integer, whose products would overflow; of the session's price zone where those differ."""
+    zones = " ".join(f"WHEN {_text(zone)} THEN {_number(value)}" for zone, value in sorted(limits.zones(name).items()))
+    general = _number(limits.value(name))
+    return f"(CASE price_zone {zones} ELSE {general} END)" if zones else f"({general})"
+
+
+def _reason(rule: Rule, limits: Limits) -> str:
+    zones = sorted({zone for name in rule.limits for zone in limits.zones(name)})
+    own = " ".join(f"WHEN {_text(zone)} THEN {_meaning(rule, limits, zone)}" for zone in zones)
+    general = _meaning(rule, limits)
+    return f"CASE price_zone {own} ELSE {general} END" if own else general
+
+
+def _meaning(rule: Rule, limits: Limits, price_zone: str | None = None) -> str:
+    return _text(f"{rule.name}: {rule.meaning_under(limits, price_zone)}")
+
+
+def _number(value: Decimal) -> str:
+    digits = f"{value:f}"
+    return digits if "." in digits else f"{digits}.0"
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

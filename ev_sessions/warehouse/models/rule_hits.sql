@@ -1,0 +1,27 @@
+-- How often each rule was broken on the days asked for. Needs the tables asked_days(session_day), judged, quarantined_records,
+-- changes and volume of those days.
+WITH hits AS (
+    SELECT session_day, unnest(errors || warnings || infos) AS rule
+    FROM judged
+    UNION ALL
+    SELECT session_day, split_part(reason, ':', 1)
+    FROM (SELECT session_day, in_sessions, unnest(reasons) AS reason FROM quarantined_records)
+    WHERE NOT in_sessions OR reason LIKE 'id_of_two_vehicles:%'
+    UNION ALL
+    SELECT session_day, 'vanished'
+    FROM (
+        SELECT DISTINCT session_day, electric_vehicle_id, id
+        FROM raw.session_versions
+        WHERE end_reason = 'vanished' AND session_day IN (SELECT session_day FROM asked_days)
+    )
+    ANTI JOIN raw.sessions USING (session_day, electric_vehicle_id, id)
+    UNION ALL
+    SELECT session_day, 'unusual_volume' FROM volume
+)
+SELECT session_day, rule, family, severity, hits
+FROM (
+    SELECT session_day, rule, count(*) AS hits FROM hits GROUP BY session_day, rule
+    UNION ALL
+    SELECT session_day, 'changed_after_final', changed_after_final FROM changes WHERE changed_after_final > 0
+)
+JOIN ({rules}) USING (rule)

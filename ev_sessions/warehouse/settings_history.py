@@ -1,0 +1,62 @@
+"""Keeps by which settings figures were derived, and since when: `raw.settings_history`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+
+import duckdb
+
+from ev_sessions.limits import Limits
+from ev_sessions.settings import ReportDate
+from ev_sessions.warehouse.scripts import run_sql
+
+_REPORT_DATE = "REPORT_DATE"
+
+# Of the same instant the later run's holds: a clock may stand still.
+_RECORD = """
+    DELETE FROM raw.settings_history
+    WHERE in_force_from = $in_force_from;
+
+    INSERT INTO raw.settings_history BY NAME
+    SELECT $in_force_from AS in_force_from, $settings AS settings, $program_version AS program_version, $run_id AS run_id;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsInForce:
+    """What decides on figures besides the raw tables: the rule of the report date, and the limits of the quality rules."""
+
+    report_date: ReportDate
+    limits: Limits
+
+    def as_json(self) -> str:
+        """The settings as raw.settings_history has them; equal ones are the same text."""
+        defaults = Limits()
+        replaced = self.limits.replaced.items()
+        limits = {name: f"{value.normalize():f}" for name, value in replaced if ":" in name or value != defaults.value(name)}
+        return json.dumps({_REPORT_DATE: self.report_date.value} | dict(sorted(limits.items())))
+
+
+def record_settings(connection: duckdb.DuckDBPyConnection, settings: SettingsInForce, *, since: datetime, run_id: str) -> None:
+    """Add a row where `settings`, or the version of this program, are not those of the newest row."""
+    present = (settings.as_json(), version("ev-sessions"))
+    newest = connection.execute(
+        "SELECT settings, program_version FROM raw.settings_history ORDER BY in_force_from DESC LIMIT 1"
+    ).fetchone()
+    if newest != present:
+        row = {"in_force_from": since, "settings": present[0], "program_version": present[1], "run_id": run_id}
+        run_sql(connection, _RECORD, row)
+
+
+def settings_at(connection: duckdb.DuckDBPyConnection, instant: datetime) -> SettingsInForce | None:
+    """The settings in force at `instant` (aware); None: nothing had been derived yet. A read-only connection will do."""
+    row = connection.execute(
+        "SELECT settings FROM raw.settings_history WHERE in_force_from <= ? ORDER BY in_force_from DESC LIMIT 1", [instant]
+    ).fetchone()
+    if row is None:
+        return None
+    settings = json.loads(row[0])
+    return SettingsInForce(ReportDate(settings.pop(_REPORT_DATE)), Limits.of(settings))
