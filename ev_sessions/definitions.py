@@ -23,6 +23,7 @@ from ev_sessions.automation.monthly import monthly_refresh_sensor
 from ev_sessions.automation.new_vehicles import new_vehicles_sensor
 from ev_sessions.automation.refresh import daily_refresh_schedule, deep_refresh_schedule, refresh_job
 from ev_sessions.checks.freshness import freshness_checks
+from ev_sessions.checks.quality import quality_checks
 from ev_sessions.checks.sessions import session_checks
 from ev_sessions.resources import AlertsResource, Clock, PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.settings import Settings
@@ -52,12 +53,13 @@ def build_defs(
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = [*fleet_assets(graph), raw_sessions_asset(graph), derived_assets(graph)]
         monthly = monthly_savings_asset(graph)
-    of_sessions = session_checks(graph, lookback_days=settings.lookback_days)
+    of_raw_sessions = session_checks(graph, lookback_days=settings.lookback_days)
+    of_sessions = quality_checks(graph, lookback_days=settings.lookback_days)
     of_freshness = freshness_checks(graph, folders=settings.folders, min_free_gb=settings.min_free_gb)
-    job, running = refresh_job(graph, assets, [of_sessions]), settings.schedules
+    job, running = refresh_job(graph, assets, [of_raw_sessions, of_sessions]), settings.schedules
     return dg.Definitions(
         assets=[*assets, touched_months_spec(graph), monthly],
-        asset_checks=[of_sessions, of_freshness],
+        asset_checks=[of_raw_sessions, of_sessions, of_freshness],
         schedules=[
             daily_refresh_schedule(graph, job, lookback_days=settings.lookback_days, running=running),
             deep_refresh_schedule(graph, job, days=settings.deep_lookback_days, running=running),

@@ -7,8 +7,7 @@ import duckdb
 
 from ev_sessions.assets.failures import failures_told
 from ev_sessions.assets.graph import DATABASE_POOL, Graph
-from ev_sessions.automation.refresh import run_days, trailing_days
-from ev_sessions.checks.findings import Finding
+from ev_sessions.checks.findings import Finding, days_to_check
 from ev_sessions.days import DayRange
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import RAW_SESSIONS
@@ -85,12 +84,7 @@ def session_checks(graph: Graph, *, lookback_days: int) -> dg.AssetChecksDefinit
     def raw_sessions_checks(
         context: dg.AssetCheckExecutionContext, session_warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.AssetCheckResult]:
-        # A check that runs alone has no partitions and must not ask for them.
-        days = run_days(context.run) or trailing_days(graph, clock.now(), lookback_days + 1)
-        if days is None:
-            raise dg.Failure(
-                f"There is nothing to check yet: the first day, {graph.first_day}, is not over.", allow_retries=False
-            )
+        days = days_to_check(graph, context.run, clock.now(), lookback_days)
         with failures_told(context, clock), session_warehouse.reading() as connection:
             chosen = [
                 answer for answer in _SEVERITIES if dg.AssetCheckKey(key, answer.__name__) in context.selected_asset_check_keys
