@@ -86,7 +86,7 @@ def _condition(rule: Rule, limits: Limits) -> str:
 
 
 def _literal(limits: Limits, name: str) -> str:
-    """The limit as a number, never an integer, whose products would overflow; of the session's price zone where those differ."""
+    """The limit as a number: of the session's price zone where zones have their own."""
     zones = " ".join(f"WHEN {_text(zone)} THEN {_number(value)}" for zone, value in sorted(limits.zones(name).items()))
     general = _number(limits.value(name))
     return f"(CASE price_zone {zones} ELSE {general} END)" if zones else f"({general})"
@@ -103,9 +103,9 @@ def _meaning(rule: Rule, limits: Limits, price_zone: str | None = None) -> str:
     return _text(f"{rule.name}: {rule.meaning_under(limits, price_zone)}")
 
 
+# Wider than any number of a session: only then does DuckDB widen their products instead of letting them overflow.
 def _number(value: Decimal) -> str:
-    digits = f"{value:f}"
-    return digits if "." in digits else f"{digits}.0"
+    return f"{value:f}::DECIMAL(20,6)"
 
 
 def _text(text: str) -> str:
