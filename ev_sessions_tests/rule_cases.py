@@ -96,10 +96,6 @@ def _of_gain(gain: str, energy: str) -> Fields:
     return _soc("40", str(40 + Decimal(gain)), "50", energy)
 
 
-def _noon(text: str) -> datetime:
-    return datetime.fromisoformat(f"{text}T12:00:00+00:00")
-
-
 _BARELY_2015 = datetime(2015, 1, 1, tzinfo=UTC)
 _LATE_2014 = _BARELY_2015 - SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -317,7 +313,7 @@ def _before(end: timedelta, **others: object) -> Fields:
     return {**_EARLIER, **_until(ONE_DAY + end), **others}
 
 
-_SEEN_FIRST = {"first_seen_at": _noon("2026-06-01") - HOUR}
+_SEEN_FIRST = {"first_seen_at": datetime(2026, 5, 1, tzinfo=UTC)}
 _SAME_ENERGY = _number(energy_charged_kwh=24)
 
 _SEQUENCE = (

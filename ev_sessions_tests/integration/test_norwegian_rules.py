@@ -57,6 +57,7 @@ HITS = {
     "no_counterfactual": 61,
     "incomplete_figures": 878,
     "overlap": 87,
+    "gain_without_energy": 8,
     "split_stay": 544,
 }
 

@@ -31,6 +31,7 @@ overlapping AS (
     SELECT
         electric_vehicle_id,
         session.id,
+        bool_or((other.plug_in_time, other.id) < (session.plug_in_time, session.id)) AS begins_within,
         bool_or(
             session.energy_charged_kwh = other.energy_charged_kwh
             AND (other.first_seen_at, other.plug_in_time, other.id) < (session.first_seen_at, session.plug_in_time, session.id)
@@ -46,7 +47,7 @@ overlapping AS (
 SELECT
     electric_vehicle_id,
     id,
-    overlapping.id IS NOT NULL AS shares_time,
+    coalesce(begins_within, false) AS begins_within,
     coalesce(counted_twice, false) AS counted_twice,
     CASE WHEN near THEN (epoch_us(plug_in_time) - epoch_us(previous.session_end)) / 1e6 END AS gap_seconds,
     CASE WHEN near THEN previous.final_soc_pct END AS previous_final_soc_pct,
