@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import typer
 
+from ev_sessions.cli.values import as_json_value, as_text
 from ev_sessions.settings import Settings
-from ev_sessions.tables import RAW_SESSIONS, Column
+from ev_sessions.tables import RAW_SESSIONS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
 from ev_sessions.warehouse.versions import Story, Version, stories
@@ -58,14 +58,14 @@ def _lines(story: Story) -> Iterator[str]:
 def _first(version: Version) -> Iterator[str]:
     yield f"{_minute(version.valid_from)}  first listed, under the day {version.session_day}"
     for name in _TOLD_FIRST:
-        yield _indented(f"{name}: {_value(version.values[name], RAW_SESSIONS.column(name))}")
+        yield _indented(f"{name}: {as_text(version.values[name], RAW_SESSIONS.column(name))}")
 
 
 def _next(version: Version) -> Iterator[str]:
     event = "listed again" if version.returned else "restated"
     yield f"{_minute(version.valid_from)}  {event}, version {version.number}, under the day {version.session_day}"
     for change in version.changes:
-        yield _indented(f"{change.field.name}: {_value(change.before, change.field)} -> {_value(change.after, change.field)}")
+        yield _indented(f"{change.field.name}: {as_text(change.before, change.field)} -> {as_text(change.after, change.field)}")
 
 
 def _standing(story: Story) -> str:
@@ -91,26 +91,11 @@ def _minute(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _value(value: object, field: Column) -> str:
-    match value:
-        case None:
-            return "unknown"
-        case bool():
-            return "yes" if value else "no"
-        case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        case Decimal():
-            return f"{value.normalize():f} {field.unit}"
-        case _:
-            # Others' words, which may hold what moves the cursor.
-            return json.dumps(value)
-
-
 def _as_json(story: Story) -> dict[str, Any]:
     return {
         "electric_vehicle_id": str(story.electric_vehicle_id),
         "user_id": str(story.user_id),
-        "first_seen_at": _plain(story.first_seen_at),
+        "first_seen_at": as_json_value(story.first_seen_at),
         "is_listed": story.is_listed,
         "quarantine_reasons": list(story.reasons),
         "flags": None if story.flags is None else list(story.flags),
@@ -121,11 +106,11 @@ def _as_json(story: Story) -> dict[str, Any]:
 def _version_as_json(version: Version) -> dict[str, Any]:
     return {
         "version": version.number,
-        "session_day": _plain(version.session_day),
-        "valid_from": _plain(version.valid_from),
-        "fetched_at": _plain(version.fetched_at),
+        "session_day": as_json_value(version.session_day),
+        "valid_from": as_json_value(version.valid_from),
+        "fetched_at": as_json_value(version.fetched_at),
         "run_id": version.run_id,
-        "replaced_at": _plain(version.replaced_at),
+        "replaced_at": as_json_value(version.replaced_at),
         "replaced_by_run_id": version.replaced_by_run_id,
         "end_reason": version.end_reason,
         "returned": version.returned,
@@ -133,23 +118,10 @@ def _version_as_json(version: Version) -> dict[str, Any]:
             {
                 "field": change.field.name,
                 "unit": change.field.unit,
-                "before": _plain(change.before),
-                "after": _plain(change.after),
+                "before": as_json_value(change.before),
+                "after": as_json_value(change.after),
             }
             for change in version.changes
         ],
-        "values": {name: _plain(value) for name, value in version.values.items()},
+        "values": {name: as_json_value(value) for name, value in version.values.items()},
     }
-
-
-def _plain(value: object) -> object:
-    """`value` as JSON has it: stamps and days in ISO 8601, decimals as text, since a float would not be exact."""
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case date():
-            return value.isoformat()
-        case Decimal():
-            return f"{value.normalize():f}"
-        case _:
-            return value

@@ -1,0 +1,38 @@
+"""How values of records look to people, and in JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from ev_sessions.tables import Column
+
+
+def as_text(value: object, field: Column) -> str:
+    """`value` with the unit of its `field`."""
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        case Decimal():
+            return f"{value.normalize():f} {field.unit}"
+        case _:
+            # Others' words, which may hold what moves the cursor.
+            return json.dumps(value)
+
+
+def as_json_value(value: object) -> object:
+    """`value` as JSON has it: stamps and days in ISO 8601, decimals as text, since a float would not be exact."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return f"{value.normalize():f}"
+        case _:
+            return value
