@@ -14,12 +14,13 @@ from pydantic.fields import FieldInfo
 from ev_sessions.limits import LIMITS, Limit, Limits
 from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, variable
 from ev_sessions.tables import ALL_TABLES, PUBLISHED_TABLES, Column, Table
+from ev_sessions.views import ALL_VIEWS
 from ev_sessions.warehouse.rules import RULES, Family, Rule
 
 _TABLES_INTRODUCTION = """\
 # Data dictionary
 
-This page is made from `ev_sessions/tables.py`; `make docs` writes it anew.
+This page is made from `ev_sessions/tables.py` and `ev_sessions/views.py`; `make docs` writes it anew.
 
 `raw` is what the API said; `analytics` is what we say, and can be made again from `raw` at any time. Stamps are UTC. A session
 day is the UTC day under which the API lists a session; a month is the sum over `report_date`, the local date.
@@ -85,7 +86,7 @@ _LIMITS = {"gt": "above", "ge": "from", "le": "to"}
 
 def render_tables() -> str:
     """The page on the tables, as Markdown."""
-    return "\n".join([_TABLES_INTRODUCTION, *(_section(table) for table in ALL_TABLES)])
+    return "\n".join([_TABLES_INTRODUCTION, *(_section(table) for table in (*ALL_TABLES, *ALL_VIEWS))])
 
 
 def render_settings() -> str:
@@ -144,6 +145,8 @@ def _section(table: Table) -> str:
 
 
 def _published(table: Table) -> str:
+    if table in ALL_VIEWS:
+        return "A view, in the database and in what is published."
     if table not in PUBLISHED_TABLES:
         return "Not published."
     return f"Published in a file per month of `{table.cut_by}`." if table.cut_by else "Published in one file."

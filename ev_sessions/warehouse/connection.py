@@ -21,6 +21,7 @@ from ev_sessions.warehouse.failures import DatabaseLocked, DatabaseMissing, Data
 from ev_sessions.warehouse.files import made_aside, private_files, put_in_place
 from ev_sessions.warehouse.migrations import migrate
 from ev_sessions.warehouse.schema import SCHEMA_VERSION, create_schema, is_empty, require_not_newer, stored_version
+from ev_sessions.warehouse.views import bring_up_to_date
 
 # A file of another kind must be refused, not make DuckDB fetch the extension that could read it.
 _NO_EXTENSIONS = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -79,7 +80,8 @@ class Database:
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The one read-write connection; sessions run in UTC. Creates the file, or migrates an older one, where needed.
 
-        Files made meanwhile are readable by their owner alone. What was not committed when it closes is rolled back.
+        Views that another version of this program made are made anew. Files made meanwhile are readable by their owner alone.
+        What was not committed when it closes is rolled back.
         """
         with explained(self.path), private_files():
             if not self.path.exists():
@@ -89,6 +91,7 @@ class Database:
                     create_schema(connection)
                     self.path.chmod(0o600)
                 migrate(connection, self.path)
+                bring_up_to_date(connection, SCHEMA_VERSION)
                 yield connection
 
     @contextmanager

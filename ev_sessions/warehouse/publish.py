@@ -1,6 +1,6 @@
 """Publishes the tables for readers, who then never meet the writer: Parquet files, and a DuckDB file of views over them.
 
-    published/ev_sessions.duckdb                  views called as the tables are: what `open_data` and any DuckDB opens
+    published/ev_sessions.duckdb                  views called as tables and views are: what `open_data` and any DuckDB opens
     published/analytics/sessions/2026-03.parquet  a month of a table
     published/raw/users.parquet                   a small table
     published/.generations/                       the same files under names that never change their content: the views name these
@@ -27,13 +27,14 @@ import duckdb
 
 from ev_sessions.errors import TransientError
 from ev_sessions.settings import PublishedAccess
-from ev_sessions.tables import FLEET_DAILY, PUBLISHED_TABLES, Table
+from ev_sessions.tables import FLEET_DAILY, PUBLISHED_TABLES, RAW_RECONCILIATIONS, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseDenied, DatabaseDiskFull, explain, reason_of
 from ev_sessions.warehouse.files import private_files
 from ev_sessions.warehouse.published_files import Piece, PublishedFolder, content_of
 from ev_sessions.warehouse.schema import create_schema_info, create_statement
 from ev_sessions.warehouse.scripts import frugally
+from ev_sessions.warehouse.views import view_statements
 
 VIEWS = "ev_sessions.duckdb"
 
@@ -132,6 +133,9 @@ def _stamps(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[date | 
     """What the content of each month of `table` depends on. A raw table's months change as those of the days derived do."""
     if table.cut_by == "report_month":
         return _derivations(connection, table, table.cut_by)
+    if table == RAW_RECONCILIATIONS:
+        ((asked_at,),) = connection.execute("SELECT max(asked_at) FROM raw.reconciliations").fetchall()
+        return {None: str(asked_at)}
     days = _derivations(connection, FLEET_DAILY, "session_day")
     return days if table.cut_by else {None: " ".join(days.values())}
 
@@ -169,7 +173,8 @@ def _copy(connection: duckdb.DuckDBPyConnection, part: _Part, path: Path) -> Non
 
 
 def _publish_views(target: PublishedFolder, parts: Sequence[_Part]) -> Piece:
-    statements = [_relation(target, table, [part.piece for part in parts if part.table == table]) for table in PUBLISHED_TABLES]
+    tables = [_relation(target, table, [part.piece for part in parts if part.table == table]) for table in PUBLISHED_TABLES]
+    statements = [*tables, *view_statements()]
     views = Piece(VIEWS, _digest(*statements))
     if not target.is_known(views):
         if not target.generation(views).exists():

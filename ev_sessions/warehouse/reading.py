@@ -23,6 +23,7 @@ from ev_sessions.days import DayRange, parse_day, parse_instant
 from ev_sessions.errors import PermanentError
 from ev_sessions.settings import Settings
 from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, MONTHLY_SAVINGS, Table
+from ev_sessions.views import MEASURES, Group, Period
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
 from ev_sessions.warehouse.versions import known_at
@@ -45,6 +46,10 @@ _DTYPES: Mapping[pa.DataType, Any] = {
 
 class NotAQuery(PermanentError, ValueError):
     """A statement that does something else than read, or several statements."""
+
+
+class NoSuchMeasures(PermanentError, ValueError):
+    """A group, or a period, of which there is no view of measures."""
 
 
 def open_data(path: Path | str | None = None) -> Data:
@@ -108,6 +113,27 @@ class Data:
         """`analytics.monthly_savings`: a row per customer and month, from the month of the day `first` to that of `last`."""
         return self._cut_by("report_month", MONTHLY_SAVINGS, _day(first).replace(day=1), last)
 
+    def measures(
+        self,
+        first: date | str,
+        last: date | str,
+        *,
+        by: Group | str = Group.USER,
+        period: Period | str = Period.MONTH,
+    ) -> pd.DataFrame:
+        """`analytics.measures_by_<period>_<by>`: every measure of a group, a row per period and group.
+
+        `by` is `vehicle`, `user`, `organisation` or `price_zone`. With the period `month`, the rows are those from the month of
+        the report date that the day `first` is in to that of `last`; with `day`, those of the session days `first` to `last`,
+        one per report date. Sums and counts of sessions can be added up over the rows; ratios, means, medians, tails and the
+        counts of active vehicles and users cannot: ask for the coarser group instead.
+
+        Raises:
+            NoSuchMeasures: there is no such group or period.
+        """
+        view = _measures_view(period, by)
+        return self._cut_by(view.key[0], view, _day(first).replace(day=1) if view.key[0] == "report_month" else first, last)
+
     def as_of(self, instant: datetime | str) -> pd.DataFrame:
         """`raw.sessions` as it was known at `instant`: as if only the answers read until then had ever been landed.
 
@@ -153,6 +179,16 @@ class Data:
 def _configured_views() -> Database:
     settings = Settings.from_env(os.environ)
     return Database(views_path(settings.published_path), lock_timeout_seconds=settings.lock_timeout_seconds)
+
+
+def _measures_view(period: Period | str, group: Group | str) -> Table:
+    try:
+        return MEASURES[Period(period), Group(group)]
+    except ValueError:
+        raise NoSuchMeasures(
+            f"there are no measures by {period!s} and {group!s}; the period is one of {', '.join(Period)}, "
+            f"the group one of {', '.join(Group)}"
+        ) from None
 
 
 def _day(day: date | str) -> date:

@@ -33,12 +33,14 @@ from ev_sessions.tables import (
     PUBLISHED_TABLES,
     RAW_FETCHES,
     RAW_QUARANTINE,
+    RAW_RECONCILIATIONS,
     RAW_SESSION_VERSIONS,
     RAW_SESSIONS,
     RAW_USERS,
     RAW_VEHICLES,
     Table,
 )
+from ev_sessions.views import ALL_VIEWS
 from ev_sessions.warehouse import publish as publishing
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseMissing
@@ -113,6 +115,10 @@ def former(name: str) -> Row:
     return session(name) | {"replaced_at": NOW, "replaced_by_run_id": "landing", "end_reason": "restated"}
 
 
+def reconciled() -> Row:
+    return {"org_id": uid("org"), "report_month": date(2026, 3, 1), "asked_at": NOW, "outcome": "failed", "run_id": "asking"}
+
+
 def rows_in(database: Database, table: Table) -> list[str]:
     return all_rows_in(database, table)[table.full_name]
 
@@ -143,6 +149,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
         insert(connection, RAW_QUARANTINE, kept_out("unreadable"))
         insert(connection, RAW_SESSIONS, session("march", extra='{"new": 1}'), session("april", day=APRIL))
         insert(connection, RAW_SESSION_VERSIONS, former("march"))
+        insert(connection, RAW_RECONCILIATIONS, reconciled())
     warehouse.derive(MARCH)
     warehouse.derive(APRIL)
     return warehouse
@@ -168,10 +175,26 @@ def test_every_table_is_published_with_its_columns_types_and_rows(warehouse: War
         assert shape_in(warehouse.views, table) == shape_in(warehouse.database, table)
 
 
+@pytest.mark.parametrize("view", ALL_VIEWS, ids=[view.name for view in ALL_VIEWS])
+def test_a_view_shows_readers_what_it_shows_in_the_database(warehouse: Warehouse, view: Table) -> None:
+    warehouse.publish()
+    assert rows_in(warehouse.views, view) == rows_in(warehouse.database, view)
+    assert shape_in(warehouse.views, view) == shape_in(warehouse.database, view)
+
+
+def test_the_views_can_be_read_under_any_name_of_the_file(warehouse: Warehouse, tmp_path: Path) -> None:
+    warehouse.publish()
+    file = shutil.copy(views_path(warehouse.folder), tmp_path / "renamed.duckdb")
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{file}' AS elsewhere (READ_ONLY)")
+        count = connection.execute("SELECT sum(sessions) FROM elsewhere.analytics.measures_by_month_user").fetchall()
+    assert count == [(2,)]
+
+
 def test_the_notes_of_the_writer_to_itself_are_not_published(published: Warehouse) -> None:
     with published.views.reading() as connection:
         tables = {row[0] for row in connection.sql("SELECT table_name FROM information_schema.tables").fetchall()}
-    assert tables == {table.name for table in PUBLISHED_TABLES} | {"schema_info"}
+    assert tables == {table.name for table in (*PUBLISHED_TABLES, *ALL_VIEWS)} | {"schema_info"}
 
 
 def test_a_table_without_rows_can_be_asked(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from ev_sessions import dictionary
 from ev_sessions.limits import LIMITS
 from ev_sessions.settings import SECRETS, Settings, variable
 from ev_sessions.tables import ALL_TABLES
+from ev_sessions.views import ALL_VIEWS
 from ev_sessions.warehouse.rules import BY_NAME, RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -42,9 +43,9 @@ def test_limits_and_defaults_are_those_that_the_settings_have() -> None:
     assert "| `EV_SESSIONS_ORG_ID` | none |  |" in page
 
 
-def test_every_column_of_every_table_is_on_the_page() -> None:
+def test_every_column_of_every_table_and_view_is_on_the_page() -> None:
     page = dictionary.render_tables()
-    for table in ALL_TABLES:
+    for table in (*ALL_TABLES, *ALL_VIEWS):
         section = page.split(f"## {table.full_name}\n")[1].split("\n## ")[0]
         assert [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")] == list(table.column_names)
 

@@ -84,7 +84,7 @@ FROM (
         count(id) FILTER (deadline_outcome = 'left_early') AS deadlines_left_early,
         count(id) FILTER (deadline_outcome = 'unknown') AS deadlines_unknown,
         count(charge_deadline) AS deadlines,
-        coalesce(histogram(session_outcome), MAP {}) AS sessions_by_outcome,
+        coalesce(histogram(session_outcome)::MAP(VARCHAR, BIGINT), MAP {}) AS sessions_by_outcome,
         count(id) FILTER (session_outcome IS NULL) AS sessions_without_outcome,
     FROM {rows}
     GROUP BY {grain}

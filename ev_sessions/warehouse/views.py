@@ -1,0 +1,70 @@
+"""Makes the views that `ev_sessions.views` declares: from `models/views/*.sql` and the one query of the measures of a group."""
+
+from __future__ import annotations
+
+import hashlib
+
+import duckdb
+
+from ev_sessions.tables import Table
+from ev_sessions.views import ALL_VIEWS, MEASURES, Period
+from ev_sessions.warehouse.scripts import read_script, transaction
+
+_ROWS = {
+    Period.DAY: "analytics.sessions",
+    Period.MONTH: "(SELECT *, date_trunc('month', report_date)::DATE AS report_month FROM analytics.sessions)",
+}
+_PERIODS = {view: period for (period, _), view in MEASURES.items()}
+
+
+def view_statements() -> list[str]:
+    """The statements that make every view, in a database that has the tables; what stands there already is replaced."""
+    return [_ratio(), *(f"CREATE OR REPLACE VIEW {view.full_name} AS {_query(view)}" for view in ALL_VIEWS)]
+
+
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection, schema_version: int) -> None:
+    """Make the views anew where those of the database are not the ones that this program makes on tables of this version."""
+    stamp = hashlib.blake2b("\n".join((str(schema_version), *view_statements())).encode(), digest_size=8).hexdigest()
+    if _stamps(connection) != {view.name: stamp for view in ALL_VIEWS}:
+        with transaction(connection):
+            _make(connection, stamp)
+
+
+def _make(connection: duckdb.DuckDBPyConnection, stamp: str) -> None:
+    # A view that was declared once and is no longer would otherwise stay for good.
+    for name in _stamps(connection):
+        connection.execute(f'DROP VIEW analytics."{name}"')
+    for statement in view_statements():
+        connection.execute(statement)
+    for view in ALL_VIEWS:
+        connection.execute(f"COMMENT ON VIEW {view.full_name} IS '{stamp}'")
+
+
+def _stamps(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """The comment of each of our views, which tells what it was made of."""
+    rows = connection.execute(
+        "SELECT view_name, comment FROM duckdb_views() WHERE database_name = current_database() AND schema_name = 'analytics'"
+    )
+    return dict(rows.fetchall())
+
+
+def _ratio() -> str:
+    """The macro ratio as one that stays with the views, which find it in their schema."""
+    return read_script("models/ratio.sql").replace("TEMP MACRO ratio", "MACRO analytics.ratio")
+
+
+def _query(view: Table) -> str:
+    if view in _PERIODS:
+        return _measures_query(view, _PERIODS[view])
+    unit = view.key[0].removeprefix("report_")
+    return read_script(f"models/views/{view.name}.sql", standing=_standing(unit))
+
+
+def _measures_query(view: Table, period: Period) -> str:
+    columns = ", ".join(view.column_names)
+    measures = read_script("models/measures.sql", grain=", ".join(view.key), rows=_ROWS[period])
+    return read_script(f"models/views/measures_by_{period}.sql", columns=columns, measures=measures, standing=_standing("month"))
+
+
+def _standing(unit: str) -> str:
+    return read_script("models/views/standing.sql", unit=unit)
