@@ -25,7 +25,7 @@ from ev_sessions.tables import (
 )
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.rules import RULES, Severity
-from ev_sessions_tests.raw_rows import DAY, derive_days, empty, insert, kept_out, rows_of, session, touched, uid, vehicle
+from ev_sessions_tests.raw_rows import DAY, Row, derive_days, empty, insert, kept_out, rows_of, session, touched, uid, vehicle
 from ev_sessions_tests.rule_cases import AWAY, CASES, HOUR, MINUTE, ONE_DAY, SECOND, Case, Fields, fields_on
 
 RULE = {rule.name: rule for rule in RULES}
@@ -63,8 +63,12 @@ def connection(warehouse: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnectio
 
 def add(connection: duckdb.DuckDBPyConnection, day: date, fields: Fields, *, of: str = "v1") -> UUID:
     """Insert the session of `day`: one as it should be but for `fields`. Its id."""
-    insert(connection, RAW_SESSIONS, session(f"{of} on {day}", of=of, day=day, **fields_on(day, fields)))
-    return uid(f"{of} on {day}")
+    insert(connection, RAW_SESSIONS, row := session_of(day, fields, of))
+    return UUID(str(row["id"]))
+
+
+def session_of(day: date, fields: Fields, of: str) -> Row:
+    return session(f"{of} on {day}", of=of, day=day, **fields_on(day, fields))
 
 
 def judged(connection: duckdb.DuckDBPyConnection, limits: Mapping[str, str] | None = None) -> Verdicts:
@@ -97,26 +101,31 @@ def day_of(number: int, *, sparing: bool = False) -> date:
 
 def add_cases(connection: duckdb.DuckDBPyConnection) -> None:
     empty(connection)
-    for number, case in enumerate(CASES):
-        add_one(connection, day_of(number), case.breaks, case.of_vehicle, case.neighbour)
-        add_one(
-            connection,
-            day_of(number, sparing=True),
-            case.spares,
-            case.of_vehicle if case.of_sparing_vehicle is None else case.of_sparing_vehicle,
-            case.neighbour if case.sparing_neighbour is None else case.sparing_neighbour,
-        )
+    sides = [side for number, case in enumerate(CASES) for side in sides_of(number, case)]
+    insert(connection, RAW_VEHICLES, *(row for vehicles, _ in sides for row in vehicles))
+    insert(connection, RAW_SESSIONS, *(row for _, sessions in sides for row in sessions))
 
 
-def add_one(connection: duckdb.DuckDBPyConnection, day: date, fields: Fields, of_vehicle: Fields, neighbour: Fields) -> None:
+def sides_of(number: int, case: Case) -> Iterator[tuple[list[Row], list[Row]]]:
+    """The vehicles and the sessions of the case: those that break its rule, and those that do not."""
+    yield side(day_of(number), case.breaks, case.of_vehicle, case.neighbour)
+    yield side(
+        day_of(number, sparing=True),
+        case.spares,
+        case.of_vehicle if case.of_sparing_vehicle is None else case.of_sparing_vehicle,
+        case.neighbour if case.sparing_neighbour is None else case.sparing_neighbour,
+    )
+
+
+def side(day: date, fields: Fields, of_vehicle: Fields, neighbour: Fields) -> tuple[list[Row], list[Row]]:
     name = f"vehicle of {day}"
     about = fields_on(day, of_vehicle)
-    insert(connection, RAW_VEHICLES, vehicle(name, **{column: about[column] for column in of_vehicle}))
-    add(connection, day, fields, of=name)
+    sessions = [session_of(day, fields, name)]
     if neighbour:
         # Its plug-in counts from the noon of the case's day, its own day is the one before.
         begin = fields_on(day, {"plug_in_time": neighbour["plug_in_time"]})["plug_in_time"]
-        add(connection, day - ONE_DAY, {**neighbour, "plug_in_time": begin}, of=name)
+        sessions.append(session_of(day - ONE_DAY, {**neighbour, "plug_in_time": begin}, name))
+    return [vehicle(name, **{column: about[column] for column in of_vehicle})], sessions
 
 
 @pytest.fixture(scope="module")
