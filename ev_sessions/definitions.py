@@ -14,6 +14,7 @@ from ev_sessions.assets.fleet import fleet_assets
 from ev_sessions.assets.graph import Graph
 from ev_sessions.assets.monthly import monthly_savings_asset, touched_months_spec
 from ev_sessions.assets.raw_sessions import ProgressReport, raw_sessions_asset
+from ev_sessions.assets.reconciliations import reconciliations_asset
 from ev_sessions.automation.alerts import heartbeat_sensor, run_failure_alert_sensor
 from ev_sessions.automation.dead_runs import dead_runs_sensor
 from ev_sessions.automation.failed_vehicles import failed_vehicles_sensor
@@ -21,10 +22,13 @@ from ev_sessions.automation.freshness import freshness_schedule
 from ev_sessions.automation.gaps import gaps_sensor
 from ev_sessions.automation.monthly import monthly_refresh_sensor
 from ev_sessions.automation.new_vehicles import new_vehicles_sensor
+from ev_sessions.automation.reconcile import reconcile_schedule
 from ev_sessions.automation.refresh import daily_refresh_schedule, deep_refresh_schedule, refresh_job
 from ev_sessions.checks.freshness import freshness_checks
 from ev_sessions.checks.quality import quality_checks
+from ev_sessions.checks.reconciliation import reconciliation_checks
 from ev_sessions.checks.sessions import session_checks
+from ev_sessions.limits import Limits
 from ev_sessions.resources import AlertsResource, Clock, PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.settings import Settings
 
@@ -55,15 +59,20 @@ def build_defs(
         monthly = monthly_savings_asset(graph)
     of_raw_sessions = session_checks(graph, lookback_days=settings.lookback_days)
     of_sessions = quality_checks(graph, lookback_days=settings.lookback_days)
+    reconciliations = reconciliations_asset(
+        graph, budget=settings.reconcile_requests, share=Limits(settings.limits).value("reconciled_share")
+    )
+    of_reconciliations = reconciliation_checks(graph)
     of_freshness = freshness_checks(graph, folders=settings.folders, min_free_gb=settings.min_free_gb)
     job, running = refresh_job(graph, assets, [of_raw_sessions, of_sessions]), settings.schedules
     return dg.Definitions(
-        assets=[*assets, touched_months_spec(graph), monthly],
-        asset_checks=[of_raw_sessions, of_sessions, of_freshness],
+        assets=[*assets, touched_months_spec(graph), monthly, reconciliations],
+        asset_checks=[of_raw_sessions, of_sessions, of_freshness, of_reconciliations],
         schedules=[
             daily_refresh_schedule(graph, job, lookback_days=settings.lookback_days, running=running),
             deep_refresh_schedule(graph, job, days=settings.deep_lookback_days, running=running),
             freshness_schedule(graph, of_freshness, running=running),
+            reconcile_schedule(graph, reconciliations, of_reconciliations, running=running),
         ],
         sensors=[
             failed_vehicles_sensor(graph, job, running=running),

@@ -1,6 +1,6 @@
 """`ev-sessions`: the commands, their help and their exit status. What they do stands in the modules beside this one.
 
-Exit status: 0 done, 1 failed, 2 wrong use or settings, 3 done but some vehicles could not be read,
+Exit status: 0 done, 1 failed, 2 wrong use or settings, 3 done but some vehicles could not be read or some sums disagree,
 130 stopped with Ctrl-C before or between its runs.
 """
 
@@ -19,6 +19,7 @@ import typer
 from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, parse_instant, utc_today
 from ev_sessions.errors import EvSessionsError, PermanentError
 from ev_sessions.settings import SettingsError
+from ev_sessions.warehouse.rules import Family, Severity, UnknownRule
 
 FAILED, WRONG_USE, INCOMPLETE, STOPPED = 1, 2, 3, 130
 
@@ -195,6 +196,51 @@ def sandbox(
     serve_sandbox(options, port, replay)
 
 
+@app.command(epilog="Example: `ev-sessions reconcile --month 2026-03`")
+@one_line_errors
+def reconcile(
+    month: Annotated[
+        str | None, typer.Option(metavar="MONTH", help="One month, YYYY-MM; default: the newest twelve that can be final.")
+    ] = None,
+    vehicles: Annotated[
+        int | None, typer.Option(min=1, help="Vehicles to ask at most; default: as many as RECONCILE_REQUESTS allows.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Compare our sums with the API's own: the organisation's, and those of the vehicles that were compared longest ago.
+
+    What does not agree is listed with both numbers and the likely cause. It proves that we copied right, not that the platform's
+    savings are.
+    """
+    from ev_sessions.cli.reconcile import show_reconciliation
+
+    if not show_reconciliation(os.environ, month, vehicles, as_json=as_json):
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(epilog="Example: `ev-sessions bad-rows --family money --from 2026-03-01 --to 2026-03-31`")
+@one_line_errors
+def bad_rows(
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First session day, YYYY-MM-DD; default: all.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last session day, included.")] = None,
+    rule: Annotated[str | None, typer.Option(metavar="NAME", help="One rule, by its name.")] = None,
+    family: Annotated[Family | None, typer.Option(help="Rules about one thing.")] = None,
+    severity: Annotated[
+        Severity | None, typer.Option(help="Rules of one severity; default: error and warn. What is only counted is judged now.")
+    ] = None,
+    vehicle: Annotated[UUID | None, typer.Option(metavar="ID", help="Rows of one vehicle.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows to show, the newest first; all are counted.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table for a spreadsheet instead of lines.")] = False,
+) -> None:
+    """List the sessions and records that quality rules keep out or flag, with the reason and the values that matter."""
+    from ev_sessions.cli import bad_rows as found
+
+    days = _bounds(first, last)
+    render = found.as_json if as_json else found.as_csv if as_csv else found.as_lines
+    found.show_bad_rows(os.environ, *days, found.sought_rules(rule, family, severity), vehicle, limit, render)
+
+
 @app.command(epilog="Example: `ev-sessions backup /backups/ev_sessions-2026-03-31.duckdb`")
 @one_line_errors
 def backup(target: Annotated[Path, typer.Argument(help="The file to write; it must not exist yet.")]) -> None:
@@ -230,6 +276,14 @@ def _session_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise WrongArgument(f"{text!r} is not the id of a session; it is a UUID such as {UUID(int=0)}") from None
+
+
+def _bounds(first: str | None, last: str | None) -> tuple[date | None, date | None]:
+    """The days of `--from` and `--to`, either of which may be missing."""
+    days = None if first is None else parse_day(first), None if last is None else parse_day(last)
+    if days[0] and days[1]:
+        DayRange(days[0], days[1])
+    return days
 
 
 def _yesterday() -> date:

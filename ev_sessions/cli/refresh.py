@@ -112,24 +112,24 @@ def refresh_batches(
             asset_selection=None if with_fleet and number == 0 else _DAILY,
             # Nobody repeats behind a person's back what ran in this process.
             tags={**(tags or {}), **range_tags(batch), **NEVER_AGAIN},
-            run_config={"ops": {"raw_sessions": {"config": config.model_dump()}}, "loggers": _QUIET},
+            run_config={"ops": {"raw_sessions": {"config": config.model_dump()}}, "loggers": QUIET},
             raise_on_error=False,
         )
         _take_in(result, outcome)
-    for result in month_runs(environ, instance, {"loggers": _QUIET}):
+    for result in month_runs(environ, instance, {"loggers": QUIET}):
         _take_in(result, outcome)
     outcome.seconds["total"] += time.monotonic() - began
 
 
 _DAILY = [dg.AssetKey(asset_name(table)) for table in (RAW_SESSIONS, *DAILY_TABLES)]
 
-# The command line tells the story itself; Dagster's own log stays in its history.
-_QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+"""The command line tells the story itself; Dagster's own log stays in its history."""
 
 
 def _take_in(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
     if not result.success:
-        raise _failure_of(result)
+        raise failure_of(result)
     add_told(result.all_events, outcome)
 
 
@@ -153,7 +153,7 @@ def _add(outcome: Outcome, told: Mapping[str, Any]) -> None:
         outcome.seconds[step] += told.get(f"{step}_seconds", 0.0)
 
 
-def _failure_of(result: dg.ExecuteInProcessResult) -> RunFailed | RunStopped:
+def failure_of(result: dg.ExecuteInProcessResult) -> RunFailed | RunStopped:
     """Why the run failed, or that somebody stopped it."""
     if any(event.is_step_failure and _was_interrupted(event.step_failure_data.error) for event in result.all_events):
         return RunStopped("stopped; run it again: it goes on where it was")

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from ev_sessions.tables import DECIMAL, RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, STAMP, Column, Table
+from ev_sessions.tables import DECIMAL, EXACT, RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, STAMP, Column, Table
 
 _ARROW_TYPES = {
     "BIGINT": pa.int64(),
@@ -21,6 +21,7 @@ _ARROW_TYPES = {
     "VARCHAR": pa.string(),
     "VARCHAR[]": pa.list_(pa.string()),
     DECIMAL: pa.decimal128(18, 6),
+    EXACT: pa.decimal128(38, 6),
     STAMP: pa.timestamp("us", tz="UTC"),
 }
 

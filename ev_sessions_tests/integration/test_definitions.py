@@ -11,7 +11,7 @@ from ev_sessions.tables import DAILY_TABLES
 
 DAILY = {"raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily"}
 MONTHLY = {"touched_months", "monthly_savings"}
-ASSETS = {"raw_users", "raw_vehicles"} | DAILY | MONTHLY
+ASSETS = {"raw_users", "raw_vehicles", "raw_reconciliations"} | DAILY | MONTHLY
 
 
 def specs_of(location: dg.Definitions) -> dict[str, dg.AssetSpec]:
@@ -50,6 +50,7 @@ def test_the_way_of_the_data_is_the_way_of_the_graph() -> None:
     assert upstream["daily_energy"] == upstream["daily_savings"] == upstream["fleet_daily"] == {"sessions"}
     assert upstream["touched_months"] == {"daily_savings"}
     assert upstream["monthly_savings"] == {"touched_months"}
+    assert upstream["raw_reconciliations"] == {"raw_sessions"}
 
 
 def test_no_derived_asset_is_reached_by_several_ways_else_a_backfill_is_refused_at_every_other_start_of_the_page() -> None:

@@ -20,7 +20,7 @@ from ev_sessions.definitions import build_defs
 from ev_sessions_tests.operation import Operation, night, operating
 from ev_sessions_tests.pipeline import own_setting, sandbox_with
 
-SCHEDULES = {"daily_refresh", "deep_refresh", "freshness"}
+SCHEDULES = {"daily_refresh", "deep_refresh", "freshness", "reconcile"}
 SENSORS = {"failed_vehicles", "gaps", "new_vehicles"}
 
 

@@ -1,0 +1,118 @@
+"""`ev-sessions reconcile`: compares our sums with the API's own, and lists what does not agree with both numbers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ev_sessions.assets.failures import NEVER_AGAIN
+from ev_sessions.assets.reconciliations import ReconcileConfig
+from ev_sessions.cli.home import recorded_runs
+from ev_sessions.cli.refresh import QUIET, failure_of
+from ev_sessions.definitions import build_defs
+from ev_sessions.ingest.reconciliation import parse_month
+from ev_sessions.resources import PartnerApiResource
+from ev_sessions.settings import Settings
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.reconciliation import rows_of_run
+
+_ROWS_SHOWN = 40
+_FIGURES = (("sessions", 0), ("energy_kwh", 3), ("savings_eur", 2))
+
+Row = Mapping[str, Any]
+
+
+def show_reconciliation(environ: Mapping[str, str], month: str | None, vehicles: int | None, *, as_json: bool) -> bool:
+    """Reconcile, and print what came of it; gives whether nothing differs, nothing was unexpected, and anything was compared.
+
+    Raises:
+        DayRangeError: `month` is none that can be reconciled.
+        SettingsError: a setting is malformed or missing.
+        RunFailed, RunStopped: the run failed, or was stopped.
+    """
+    settings = Settings.from_env(environ)
+    PartnerApiResource.outside_dagster(settings, environ).client_config()
+    if month is not None:
+        parse_month(month, settings.first_day, datetime.now(UTC))
+    rows = _run(environ, settings, ReconcileConfig(month=month, vehicles=vehicles))
+    outcomes = Counter(row["outcome"] for row in rows)
+    if as_json:
+        typer.echo(json.dumps(_as_json(rows, outcomes), default=_plain))
+    else:
+        _show(Console(), rows, outcomes)
+    compared = outcomes["agrees"] + outcomes["edge"]
+    return not outcomes["differs"] and not outcomes["unexpected"] and (compared > 0 or not rows)
+
+
+def _run(environ: Mapping[str, str], settings: Settings, config: ReconcileConfig) -> list[dict[str, Any]]:
+    with recorded_runs(settings.dagster_home) as instance:
+        result = (
+            build_defs(environ)
+            .resolve_job_def("reconcile")
+            .execute_in_process(
+                instance=instance,
+                tags=NEVER_AGAIN,
+                run_config={"ops": {"raw_reconciliations": {"config": config.model_dump()}}, "loggers": QUIET},
+                raise_on_error=False,
+            )
+        )
+    if not result.success:
+        raise failure_of(result)
+    with Database(settings.database_path, settings.lock_timeout_seconds).reading() as connection:
+        return rows_of_run(connection, result.run_id)
+
+
+def _as_json(rows: Sequence[Row], outcomes: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "months": sorted({f"{row['report_month']:%Y-%m}" for row in rows}),
+        "vehicles": len({row["electric_vehicle_id"] for row in rows} - {None}),
+        "outcomes": dict(outcomes),
+        "not_agreeing": [row for row in rows if row["outcome"] != "agrees"],
+    }
+
+
+def _show(console: Console, rows: Sequence[Row], outcomes: Mapping[str, int]) -> None:
+    if not rows:
+        console.print("No month is old enough yet to be reconciled: one can be once its last day can be final.")
+        return
+    apart = [row for row in rows if row["outcome"] != "agrees"]
+    if apart:
+        console.print(_table(apart[:_ROWS_SHOWN]))
+    if len(apart) > _ROWS_SHOWN:
+        console.print(f"{len(apart) - _ROWS_SHOWN} more stand in raw.reconciliations.", style="dim")
+    vehicles = len({row["electric_vehicle_id"] for row in rows} - {None})
+    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    console.print(f"The organisation and {vehicles} vehicles, {len(rows)} months in all: {told}.")
+    console.print("Agreement proves that the sessions were copied right, not that the platform's savings are.", style="dim")
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(title="What does not agree: ours / the API's", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("month", "vehicle", "outcome"):
+        table.add_column(name, no_wrap=True)
+    for name in ("sessions", "kWh", "saved EUR"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("likely cause")
+    for row in rows:
+        both = (f"{_number(row[name], places)} / {_number(row[f'api_{name}'], places)}" for name, places in _FIGURES)
+        vehicle = "all" if row["electric_vehicle_id"] is None else str(row["electric_vehicle_id"])
+        table.add_row(f"{row['report_month']:%Y-%m}", vehicle, row["outcome"], *both, row["cause"])
+    return table
+
+
+def _number(value: Decimal | int | None, places: int) -> str:
+    return "-" if value is None else f"{value:,.{places}f}"
+
+
+def _plain(value: object) -> str:
+    """What JSON has no type for; amounts as texts, so that no digit is lost."""
+    return value.isoformat() if isinstance(value, date) else str(value)
