@@ -47,7 +47,7 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (SettingsError, DayRangeError, WrongArgument) as error:
+        except (SettingsError, DayRangeError, WrongArgument, UnknownRule) as error:
             raise _ended(error, WRONG_USE) from None
         except EvSessionsError as error:
             raise _ended(error, FAILED) from None
@@ -221,14 +221,14 @@ def reconcile(
 @app.command(epilog="Example: `ev-sessions bad-rows --family money --from 2026-03-01 --to 2026-03-31`")
 @one_line_errors
 def bad_rows(
-    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First session day, YYYY-MM-DD; default: all.")] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last session day, included.")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First session day, YYYY-MM-DD.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last session day, included; default: all.")] = None,
     rule: Annotated[str | None, typer.Option(metavar="NAME", help="One rule, by its name.")] = None,
     family: Annotated[Family | None, typer.Option(help="Rules about one thing.")] = None,
     severity: Annotated[
         Severity | None, typer.Option(help="Rules of one severity; default: error and warn. What is only counted is judged now.")
     ] = None,
-    vehicle: Annotated[UUID | None, typer.Option(metavar="ID", help="Rows of one vehicle.")] = None,
+    vehicle: Annotated[str | None, typer.Option(metavar="ID", help="Rows of one vehicle, by its UUID.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Rows to show, the newest first; all are counted.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table for a spreadsheet instead of lines.")] = False,
@@ -236,9 +236,10 @@ def bad_rows(
     """List the sessions and records that quality rules keep out or flag, with the reason and the values that matter."""
     from ev_sessions.cli import bad_rows as found
 
-    days = _bounds(first, last)
+    rules = found.sought_rules(rule, family, severity)
+    vehicle_id = None if vehicle is None else _uuid(vehicle, "a vehicle")
     render = found.as_json if as_json else found.as_csv if as_csv else found.as_lines
-    found.show_bad_rows(os.environ, *days, found.sought_rules(rule, family, severity), vehicle, limit, render)
+    found.show_bad_rows(os.environ, *_bounds(first, last), rules, vehicle_id, limit, render)
 
 
 @app.command(epilog="Example: `ev-sessions backup /backups/ev_sessions-2026-03-31.duckdb`")
@@ -268,14 +269,14 @@ def history(
     """Tell the story of one session, from what is published: first seen, restated, vanished, come back, and how it stands."""
     from ev_sessions.cli.session_history import show_history
 
-    show_history(os.environ, _session_id(session_id), as_json=as_json)
+    show_history(os.environ, _uuid(session_id, "a session"), as_json=as_json)
 
 
-def _session_id(text: str) -> UUID:
+def _uuid(text: str, of: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise WrongArgument(f"{text!r} is not the id of a session; it is a UUID such as {UUID(int=0)}") from None
+        raise WrongArgument(f"{text!r} is not the id of {of}; it is a UUID such as {UUID(int=0)}") from None
 
 
 def _bounds(first: str | None, last: str | None) -> tuple[date | None, date | None]:

@@ -100,7 +100,7 @@ class Totals:
 
 def vehicles_unread(connection: duckdb.DuckDBPyConnection, days: DayRange) -> list[DayCoverage]:
     """What was due and what was read, one entry for every day of `days`."""
-    _ask_about(connection, days)
+    ask_about(connection, days)
     question = read_script("questions/vehicles.sql", coverage=read_script("models/coverage.sql"))
     # What is final is not asked here.
     return [DayCoverage(*row) for row in run_sql(connection, question, {"lookback_days": 0}).fetchall()]
@@ -113,13 +113,13 @@ def count_mismatches(connection: duckdb.DuckDBPyConnection, days: DayRange) -> l
 
 def duplicate_keys(connection: duckdb.DuckDBPyConnection, days: DayRange | None) -> list[DuplicateKeys]:
     """The days of `days` (None: of all) on which a row of raw.sessions stands whose key is not its own alone."""
-    _ask_about(connection, days)
+    ask_about(connection, days)
     return [DuplicateKeys(*row) for row in run_sql(connection, read_script("questions/duplicate_keys.sql")).fetchall()]
 
 
 def rows_outside_window(connection: duckdb.DuckDBPyConnection, days: DayRange) -> RowsOutsideWindow:
     """What stands, or was refused, outside the windows that were asked for."""
-    _ask_about(connection, days)
+    ask_about(connection, days)
     uncovered = run_sql(connection, read_script("questions/uncovered_rows.sql")).fetchall()
     ((refused,),) = run_sql(connection, read_script("questions/refused_rows.sql")).fetchall()
     return RowsOutsideWindow(tuple(DayCount(*row) for row in uncovered), refused)
@@ -128,7 +128,7 @@ def rows_outside_window(connection: duckdb.DuckDBPyConnection, days: DayRange) -
 def totals(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Totals:
     """Sums over those of `days` that are derived."""
     run_script(connection, "models/ratio.sql", {})
-    _ask_about(connection, days)
+    ask_about(connection, days)
     (row,) = run_sql(connection, read_script("questions/totals.sql")).fetchall()
     return Totals(*row)
 
@@ -144,7 +144,8 @@ def last_landing(connection: duckdb.DuckDBPyConnection) -> datetime | None:
     return None if landed_at is None else landed_at.astimezone(UTC)
 
 
-def _ask_about(connection: duckdb.DuckDBPyConnection, days: DayRange | None) -> None:
+def ask_about(connection: duckdb.DuckDBPyConnection, days: DayRange | None) -> None:
+    """Make the table asked_days, of `days` or of all on which sessions stand (None), for the questions that need it."""
     if days is None:
         query, values = "SELECT DISTINCT session_day FROM raw.sessions", {}
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ev_sessions.errors import PermanentError
 from ev_sessions.limits import Limits
 
 
@@ -212,3 +213,7 @@ RULES = (
 )  # fmt: skip
 
 BY_NAME = {rule.name: rule for rule in RULES}
+
+
+class UnknownRule(PermanentError, ValueError):
+    """A name that no rule has, or only one that no single row breaks."""

@@ -1,10 +1,13 @@
 -- Records kept out, each on exactly one of the days asked for: the table asked_days(session_day). One that stands in raw.sessions is
 -- listed under its own day.
-SELECT session_day, in_sessions, reasons
+SELECT session_day, electric_vehicle_id, record_key, in_sessions, reasons, payload
 FROM (
     SELECT
+        electric_vehicle_id,
+        record_key,
         in_sessions,
         reasons,
+        payload,
         -- A payload can be anything, also no JSON at all.
         CASE WHEN NOT in_sessions AND json_valid(payload)
             THEN try_cast(payload ->> '$.plug_in_time' AS TIMESTAMPTZ)::DATE
