@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-FIGURES = ("sessions", "energy_kwh", "savings_eur")
+AMOUNTS = ("energy_kwh", "savings_eur")
+FIGURES = ("sessions", *AMOUNTS)
 
 CUTS = (
     "the day that the API lists the session under",
@@ -27,9 +28,6 @@ CUTS = (
 _ROUNDING = Decimal("0.01")
 
 ALL_CUTS = range(len(CUTS))
-
-# So many figures that agree by one cut prove that it is the API's.
-_PROOF = 2
 
 AGREES, EDGE, DIFFERS = "agrees", "edge", "differs"
 
@@ -75,19 +73,23 @@ def judge(
 ) -> Judgement:
     """Compare what `api` gives of `FIGURES` with our `bundles`; they agree where they differ by `share` of the larger at most.
 
-    `cuts` are those that the API may use. Two figures that agree by one of them prove it to be the API's; the third is then
-    judged by it. Else a difference is one only where the sessions whose month depends on the cut cannot make it.
+    `cuts` are those that the API may use. An amount that is the same by one of them, and another by others, proves it to be the
+    API's, so that the other amount is judged by it. Else a difference is one only where the sessions whose month depends on the
+    cut cannot make it: the API may also split their amounts at midnight.
     """
     given = {name: value for name in FIGURES if (value := api[name]) is not None}
-    fitting = {cut: _fitting(given, own_figures(bundles, month, cut), share) for cut in cuts}
+    own = {cut: own_figures(bundles, month, cut) for cut in cuts}
+    fitting = {cut: _fitting(given, own[cut], share) for cut in cuts}
     best = max(fitting, key=lambda cut: len(fitting[cut]))
     if len(fitting[best]) == len(given):
         agreeing = frozenset(cut for cut, names in fitting.items() if len(names) == len(given))
         cause = f"agrees where the month is cut by {CUTS[best]}" if best else None
         return Judgement(EDGE if best else AGREES, cause, cuts=agreeing)
     apart = frozenset(given) - fitting[best]
-    cut_out = [replace(bundle, months=tuple(bundle.months[cut] for cut in cuts)) for bundle in bundles]
-    if len(fitting[best]) < _PROOF and all(_within_edges(name, given[name], cut_out, month, share) for name in given):
+    proved = any(_proves(given[name], own[best][name], [own[cut][name] for cut in cuts]) for name in AMOUNTS if name in given)
+    possible = [replace(bundle, months=tuple(bundle.months[cut] for cut in cuts)) for bundle in bundles]
+    in_doubt = all(_within_edges(name, given[name], possible, month, share) for name in given)
+    if in_doubt and not (proved and apart.intersection(AMOUNTS)):
         return Judgement(EDGE, "within what the sessions at the month's edges can make", apart)
     return Judgement(DIFFERS, apart=apart)
 
@@ -106,6 +108,12 @@ def possible_cuts(judgements: Iterable[Judgement]) -> Collection[int]:
 
 def _fitting(given: Mapping[str, Decimal], own: Mapping[str, Decimal | None], share: Decimal) -> frozenset[str]:
     return frozenset(name for name, value in given.items() if abs(value - _known(own[name])) <= _slack(value, own[name], share))
+
+
+def _proves(value: Decimal, own: Decimal | None, by_all_cuts: Iterable[Decimal | None]) -> bool:
+    """Whether `value` is `own`, which not every cut makes so."""
+    is_own = abs(value - _known(own)) <= _ROUNDING
+    return is_own and any(abs(_known(other) - _known(own)) > _ROUNDING for other in by_all_cuts)
 
 
 def _within_edges(name: str, value: Decimal, bundles: Sequence[Bundle], month: date, share: Decimal) -> bool:
