@@ -5,7 +5,8 @@ from __future__ import annotations
 from ev_sessions.tables import GROUP_MEASURES, Table
 from ev_sessions.warehouse.scripts import read_script
 
-_MEASURES = frozenset(column.name for column in GROUP_MEASURES)
+# The report dates are no measures, but what months find their days by.
+_MEASURES = {column.name for column in GROUP_MEASURES} | {"first_report_date", "last_report_date"}
 
 
 def measures_of(table: Table, *, grain: str, rows: str) -> str:
