@@ -104,7 +104,7 @@ def _named(members: _Members, depth: int, legible: Legible) -> Iterator[tuple[st
 
 
 def _literal(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return str(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _mark(value: object) -> str:
