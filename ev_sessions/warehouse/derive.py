@@ -182,7 +182,8 @@ def _judge(connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mappin
 
 
 def _derive_sessions(connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]) -> None:
-    _replace(connection, ANALYTICS_SESSIONS, read_script("models/sessions.sql", facts=facts(limits)), values)
+    model = read_script("models/sessions.sql", facts=facts(limits), kept_out="raw.quarantine")
+    _replace(connection, ANALYTICS_SESSIONS, model, values)
     for table in (DAILY_ENERGY, DAILY_SAVINGS):
         _replace(connection, table, measures_of(table, **_PER_VEHICLE), values)
 

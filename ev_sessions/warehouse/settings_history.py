@@ -53,9 +53,25 @@ def record_settings(connection: duckdb.DuckDBPyConnection, settings: SettingsInF
 
 def settings_at(connection: duckdb.DuckDBPyConnection, instant: datetime) -> SettingsInForce | None:
     """The settings in force at `instant` (aware); None: nothing had been derived yet. A read-only connection will do."""
-    row = connection.execute(
-        "SELECT settings FROM raw.settings_history WHERE in_force_from <= ? ORDER BY in_force_from DESC LIMIT 1", [instant]
-    ).fetchone()
+    return _read(
+        connection.execute(
+            "SELECT settings FROM raw.settings_history WHERE in_force_from <= ? ORDER BY in_force_from DESC LIMIT 1", [instant]
+        )
+    )
+
+
+def first_settings(connection: duckdb.DuckDBPyConnection) -> SettingsInForce | None:
+    """The settings that were in force first; None: nothing has been derived yet. A read-only connection will do."""
+    return _read(connection.execute("SELECT settings FROM raw.settings_history ORDER BY in_force_from LIMIT 1"))
+
+
+def newest_settings(connection: duckdb.DuckDBPyConnection) -> SettingsInForce | None:
+    """The settings by which was derived last; None: nothing has been derived yet. A read-only connection will do."""
+    return _read(connection.execute("SELECT settings FROM raw.settings_history ORDER BY in_force_from DESC LIMIT 1"))
+
+
+def _read(found: duckdb.DuckDBPyConnection) -> SettingsInForce | None:
+    row = found.fetchone()
     if row is None:
         return None
     settings = json.loads(row[0])

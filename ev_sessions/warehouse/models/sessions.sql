@@ -12,7 +12,7 @@ WITH accepted AS (
     FROM (
 {facts}
     ) AS fact
-    ANTI JOIN raw.quarantine AS kept_out
+    ANTI JOIN {kept_out} AS kept_out
         ON kept_out.electric_vehicle_id = fact.electric_vehicle_id
         AND try_cast(kept_out.record_key AS UUID) = fact.id
     LEFT JOIN judged ON judged.electric_vehicle_id = fact.electric_vehicle_id AND judged.id = fact.id
