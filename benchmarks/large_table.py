@@ -17,6 +17,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from ev_sessions.days import DayRange
+from ev_sessions.limits import Limits
 from ev_sessions.price_zones import time_zones
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
 from ev_sessions.stage.schemas import READS, REJECTED, SESSIONS
@@ -170,6 +171,7 @@ def land_parts(database: Database, parts: list[Path]) -> float:
             zones=time_zones({}),
             default_time_zone="UTC",
             hold_share=0.5,
+            limits=Limits(),
         )
     return time.monotonic() - began
 

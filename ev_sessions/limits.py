@@ -119,5 +119,5 @@ def _number(name: str, value: object) -> Decimal:
     except InvalidOperation:
         raise ValueError(f"the limit {name!r} is {value!r}, which is not a number") from None
     if not number.is_finite() or abs(number) >= _TOO_LARGE or number != round(number, _PLACES):
-        raise ValueError(f"the limit {name!r} is {value!r}, which is not a number below 10^12 with at most {_PLACES} decimal places")
+        raise ValueError(f"the limit {name!r} is {value!r}, which is not a number below 10^12 with {_PLACES} places at most")
     return number

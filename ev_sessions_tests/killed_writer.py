@@ -19,6 +19,7 @@ from typing import Any, cast
 import duckdb
 
 from ev_sessions.days import DayRange
+from ev_sessions.limits import Limits
 from ev_sessions.settings import ReportDate
 from ev_sessions.tables import ALL_TABLES
 from ev_sessions.warehouse.connection import Database
@@ -78,11 +79,14 @@ def writes(part: Path) -> Mapping[str, Write]:
     """What is written, by name."""
 
     def land_part(connection: duckdb.DuckDBPyConnection) -> object:
-        return land(connection, [part], run_id="run", landed_at=NOW, zones={}, default_time_zone="UTC", hold_share=1)
+        zones: dict[str, str] = {}
+        return land(
+            connection, [part], run_id="run", landed_at=NOW, zones=zones, default_time_zone="UTC", hold_share=1, limits=Limits()
+        )
 
     def derive_days(connection: duckdb.DuckDBPyConnection) -> object:
         report_date = ReportDate.SESSION_END
-        return derive(connection, DAYS, run_id="run", report_date=report_date, lookback_days=14, derived_at=NOW)
+        return derive(connection, DAYS, run_id="run", report_date=report_date, lookback_days=14, limits=Limits(), derived_at=NOW)
 
     return {"land": land_part, "derive": derive_days}
 

@@ -168,6 +168,7 @@ def _land(warehouse: WarehouseResource, stage: WindowStage, run_id: str, landed_
             zones=warehouse.zones,
             default_time_zone=warehouse.default_time_zone,
             hold_share=warehouse.hold_share,
+            limits=warehouse.rule_limits,
         )
 
 

@@ -17,13 +17,12 @@ from typing import Any
 import duckdb
 
 from ev_sessions.errors import PermanentError
+from ev_sessions.limits import Limits
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
 from ev_sessions.tables import SESSION_FIELDS
+from ev_sessions.warehouse.judging import PAYLOAD
+from ev_sessions.warehouse.rules import BY_NAME, NEIGHBOUR_DAYS
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
-
-# Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records.
-_MOST_OUTSIDE = 0.01
-_VEHICLES_THAT_PROVE_IT = 2
 
 # The API's fields in which a restated row differs from what it was.
 _CHANGED_FIELDS = "list_filter([{}], lambda field: field IS NOT NULL)".format(
@@ -32,6 +31,14 @@ _CHANGED_FIELDS = "list_filter([{}], lambda field: field IS NOT NULL)".format(
         for name in (*(column.name for column in SESSION_FIELDS[1:]), "extra")
     )
 )
+
+# SQL that is made from what stands elsewhere.
+_PARTS = {
+    "changed_fields": _CHANGED_FIELDS,
+    "id_of_two_vehicles": f"{BY_NAME['id_of_two_vehicles'].name}: {BY_NAME['id_of_two_vehicles'].meaning}",
+    "payload": PAYLOAD,
+    "neighbour_days": str(NEIGHBOUR_DAYS),
+}
 
 # Enough for two weeks of 20,000 vehicles behind 10 million rows.
 _MEGABYTES = 256
@@ -108,6 +115,7 @@ def land(
     zones: Mapping[str, str],
     default_time_zone: str,
     hold_share: float,
+    limits: Limits,
 ) -> LandingReport:
     """Land the part folders `parts` (see `ev_sessions.stage.parts`) in one transaction, or nothing of them.
 
@@ -119,6 +127,7 @@ def land(
         zones: The IANA time zone of every price zone; stamped on a session when it first lands.
         default_time_zone: The one where the vehicle's price zone is unknown.
         hold_share: A read in which a vehicle loses a greater share of its rows is held until a later one says the same.
+        limits: Those of the quality rules.
 
     Raises:
         WrongSessionDay: too many rows fall outside the windows asked for (rule 29); nothing is written.
@@ -136,19 +145,19 @@ def land(
     }
     if not parts:
         return LandingReport()
-    return frugally(connection, _MEGABYTES, lambda: _land(connection, values))
+    return frugally(connection, _MEGABYTES, lambda: _land(connection, values, limits))
 
 
-def _land(connection: duckdb.DuckDBPyConnection, values: dict[str, object]) -> LandingReport:
+def _land(connection: duckdb.DuckDBPyConnection, values: dict[str, object], limits: Limits) -> LandingReport:
     with transaction(connection):
         run_script(connection, "sql/landing/1_reads.sql", values)
         extent = _extent(connection)
         if extent is None:
             return LandingReport()
         run_script(connection, "sql/landing/2_answers.sql", values | extent)
-        _require_days_that_fit(connection)
-        for step in ("3_hold", "4_decide", "5_sessions", "6_quarantine", "7_ledger", "8_report"):
-            run_sql(connection, read_script(f"sql/landing/{step}.sql", changed_fields=_CHANGED_FIELDS), values | extent)
+        _require_days_that_fit(connection, limits)
+        for step in ("3_hold", "4_decide", "5_sessions", "5_versions", "6_quarantine", "7_ledger", "8_report"):
+            run_sql(connection, read_script(f"sql/landing/{step}.sql", **_PARTS), values | extent)
         return _report(connection)
 
 
@@ -163,7 +172,8 @@ def _extent(connection: duckdb.DuckDBPyConnection) -> dict[str, object] | None:
     return None if bounds[0] is None else dict(zip(names, bounds, strict=True))
 
 
-def _require_days_that_fit(connection: duckdb.DuckDBPyConnection) -> None:
+def _require_days_that_fit(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
+    """Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records."""
     rows, outside, vehicles = _row(
         connection,
         """
@@ -175,7 +185,7 @@ def _require_days_that_fit(connection: duckdb.DuckDBPyConnection) -> None:
         WHERE len(list_filter(reasons, lambda reason: reason LIKE 'outside_window:%')) > 0
         """,
     )
-    if vehicles >= _VEHICLES_THAT_PROVE_IT and outside > _MOST_OUTSIDE * rows:
+    if vehicles >= limits.value("outside_vehicles") and outside > limits.value("outside_share") * rows:
         raise WrongSessionDay(
             f"{outside} of {rows} sessions, of {vehicles} vehicles, fall outside the days asked for, so nothing was landed: "
             "run `ev-sessions doctor --probe` and set EV_SESSIONS_SESSION_DAY to what it prints"

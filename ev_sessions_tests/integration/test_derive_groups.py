@@ -96,6 +96,8 @@ ENERGY: dict[str, Any] = {
     "sessions": 4,
     "sessions_with_energy": 3,
     "energy_kwh": 35,
+    "flagged_sessions": 3,
+    "flagged_share": 0.75,
     "sessions_with_end": 1,
     "plug_in_hours": 10,
     "charging_hours": 2,
@@ -391,7 +393,12 @@ def test_a_quarantined_record_counts_on_exactly_one_day(connection: duckdb.DuckD
     insert(
         connection,
         RAW_QUARANTINE,
-        kept_out(str(uid("standing")), payload='{"plug_in_time": "2026-03-11T12:00:00Z"}', **window),
+        kept_out(
+            str(uid("standing")),
+            reasons=["id_of_two_vehicles: so it is"],
+            in_sessions=True,
+            payload='{"plug_in_time": "2026-03-11T12:00:00Z"}',
+        ),
         kept_out("plugged in then", payload='{"plug_in_time": "2026-03-11T01:00:00+02:00"}', **window),
         kept_out("plugged in outside", payload='{"plug_in_time": "2020-01-01T00:00:00Z"}', **window),
         kept_out("no stamp", payload='{"plug_in_time": 5}', **window),

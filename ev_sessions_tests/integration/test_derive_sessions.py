@@ -9,13 +9,15 @@ from decimal import Decimal
 import duckdb
 import pytest
 
+from ev_sessions.limits import Limits
 from ev_sessions.settings import ReportDate
 from ev_sessions.tables import ANALYTICS_SESSIONS, RAW_QUARANTINE, RAW_SESSIONS, SESSION_FIELDS
 from ev_sessions.warehouse.connection import Database
-from ev_sessions_tests.raw_rows import DAY, Row, at, derive_days, empty, insert, kept_out, rows_of, session, uid
+from ev_sessions_tests.raw_rows import DAY, DEFAULT_LIMITS, Row, at, derive_days, empty, insert, kept_out, rows_of, session, uid
 
 HIGHEST = Decimal("999999999999.999999")
 LOWEST = Decimal("0.000001")
+LATE = at("2027-01-01 00:00")
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +32,10 @@ def connection(warehouse: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnectio
     return warehouse
 
 
-def derived(connection: duckdb.DuckDBPyConnection, **fields: object) -> Row:
+def derived(connection: duckdb.DuckDBPyConnection, limits: Limits = DEFAULT_LIMITS, **fields: object) -> Row:
     """The derived row of one session with these fields."""
     insert(connection, RAW_SESSIONS, session("s1") | fields)
-    derive_days(connection)
+    derive_days(connection, limits=limits)
     (row,) = rows_of(connection, ANALYTICS_SESSIONS)
     return row
 
@@ -90,7 +92,7 @@ def test_the_end_is_the_unplugging_else_the_inferred_end_else_unknown(
 def test_time_plugged_in_is_elapsed_time_also_when_the_clocks_change(
     connection: duckdb.DuckDBPyConnection, plug_in: str, end: str, hours: str
 ) -> None:
-    row = derived(connection, plug_in_time=at(plug_in), unplug_time=at(end))
+    row = derived(connection, plug_in_time=at(plug_in), unplug_time=at(end), fetched_at=LATE)
     assert row["plug_in_hours"] == Decimal(hours)
 
 
@@ -230,7 +232,7 @@ def test_the_deadline_outcome_tells_a_miss_from_a_driver_who_left_early(
 def test_the_report_date_is_the_local_date_of_the_stamp_that_the_setting_names(
     connection: duckdb.DuckDBPyConnection, zone: str, plug_in: str, end: str | None, by_end: date, by_plug_in: date
 ) -> None:
-    row = derived(connection, time_zone=zone, plug_in_time=at(plug_in), unplug_time=end and at(end))
+    row = derived(connection, time_zone=zone, plug_in_time=at(plug_in), unplug_time=end and at(end), fetched_at=LATE)
     assert (row["session_day"], row["report_date"]) == (DAY, by_end)
     derive_days(connection, report_date=ReportDate.PLUG_IN_TIME)
     assert rows_of(connection, ANALYTICS_SESSIONS)[0]["report_date"] == by_plug_in
@@ -247,9 +249,13 @@ def test_a_session_in_quarantine_is_kept_out_and_its_namesake_of_another_vehicle
 
 
 def test_the_largest_values_that_can_be_stored_can_be_derived(connection: duckdb.DuckDBPyConnection) -> None:
+    highest = dict.fromkeys(["energy_too_much_kwh", "slip_kwh", "soc_max_pct"], HIGHEST)
+    lowest = dict.fromkeys(["soc_min_pct", "target_soc_min_pct"], -HIGHEST)
     row = derived(
         connection,
+        Limits.of(highest | lowest),
         unplug_time=at("9999-12-31 00:00"),
+        fetched_at=at("9999-12-31 00:00"),
         energy_charged_kwh=HIGHEST,
         avg_charge_power_kw=LOWEST,
         actual_cost_eur=HIGHEST,

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ev_sessions.cli.main import app
+from ev_sessions.limits import Limits
 from ev_sessions.settings import PublishedAccess
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.landing import land
@@ -50,6 +51,7 @@ def tell(tmp_path: Path) -> Tell:
                 zones={},
                 default_time_zone="UTC",
                 hold_share=1.0,
+                limits=Limits(),
             )
             derive_days(connection, DAY, derived_at=read_at)
         publish(database, tmp_path / "state" / "published", PublishedAccess.OWNER)

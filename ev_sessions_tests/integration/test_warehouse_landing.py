@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,10 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ev_sessions.limits import Limits
 from ev_sessions.tables import RAW_TABLES, SESSION_FIELDS, Column
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.fleet import land_vehicles
 from ev_sessions.warehouse.landing import DayFigures, LandingReport, WrongSessionDay, land
+from ev_sessions.warehouse.versions import known_at
 from ev_sessions_tests.parts import ORG, USER, Answer, Rejection, Row, listed_vehicle, session, write_part
 
 CAR, OTHER_CAR = UUID(int=101), UUID(int=102)
@@ -68,6 +71,7 @@ def _land(
         zones={"SE_1": "Europe/Stockholm"},
         default_time_zone="Europe/Berlin",
         hold_share=hold_share,
+        limits=Limits(),
     )
 
 
@@ -377,14 +381,14 @@ def test_a_session_keeps_the_zone_of_its_first_landing_when_the_vehicle_moves_ho
 # Late, repeated and overlapping answers
 
 
-def test_an_answer_read_earlier_and_landed_later_changes_nothing(
+def test_an_answer_read_earlier_and_landed_later_adds_nothing_but_former_versions(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
     land_answers(_week(session(1, MONDAY, energy_charged_kwh=6), later=1))
     report = land_answers(_week(session(1, MONDAY, energy_charged_kwh=5), session(2, MONDAY)))
-    assert (report.stale_reads, report.touched_days) == (1, [])
+    assert report.stale_reads == 1
     assert _rows(connection, "SELECT id, energy_charged_kwh FROM raw.sessions") == [(UUID(int=1), Decimal(6))]
-    assert _versions(connection) == [(2, 1, "superseded", READ_AT + HOUR)]
+    assert _versions(connection) == [(1, 1, "restated", READ_AT + HOUR), (2, 1, "superseded", READ_AT + HOUR)]
 
 
 def test_an_old_answer_does_not_bring_back_a_session_that_was_lost_from_another_day_since(
@@ -393,7 +397,9 @@ def test_an_old_answer_does_not_bring_back_a_session_that_was_lost_from_another_
     land_answers(_week(later=2, last=MONDAY))
     land_answers(_week(session(1, MONDAY), later=1, last=MONDAY))
     report = land_answers(_week(session(1, SUNDAY)))
-    assert (_standing(connection), report.landed_rows, report.touched_days) == ([], 0, [])
+    assert (_standing(connection), report.landed_rows) == ([], 0)
+    # What is told of the session on both days is another now, and so they are published again.
+    assert report.touched_days == [MONDAY, SUNDAY]
 
 
 def test_landing_the_same_parts_again_adds_nothing_anywhere(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
@@ -442,10 +448,10 @@ DAYS = [MONDAY + timedelta(days=number) for number in range(3)]
 
 
 @st.composite
-def _answers(draw: st.DrawFn) -> list[Answer]:
-    """Answers about two vehicles' overlapping windows, each read at a time of its own."""
+def _answers(draw: st.DrawFn, apart: timedelta = HOUR) -> list[Answer]:
+    """Answers about two vehicles' overlapping windows, each read at a time of its own, by whole numbers of `apart`."""
     answers = []
-    for hour in draw(st.permutations(range(draw(st.integers(3, 6))))):
+    for number_of_read in draw(st.permutations(range(draw(st.integers(3, 6))))):
         first, last = sorted((draw(st.sampled_from(DAYS)), draw(st.sampled_from(DAYS))))
         window = [day for day in DAYS if first <= day <= last]
         outcome = draw(st.sampled_from(["complete", "complete", "complete", "complete", "count_mismatch", "gone", "failed"]))
@@ -457,7 +463,7 @@ def _answers(draw: st.DrawFn) -> list[Answer]:
                 vehicle=draw(st.sampled_from([CAR, CAR, CAR, OTHER_CAR])),
                 first=first,
                 last=last,
-                read_at=READ_AT + hour * HOUR,
+                read_at=READ_AT + number_of_read * apart,
                 sessions=[
                     session(number, day, energy_charged_kwh=draw(st.integers(1, 2)))
                     for number, day in seen.items()
@@ -511,6 +517,85 @@ def test_answers_landed_in_any_order_any_number_of_times_give_the_same_sessions(
     assert _rows(connection, found) == _expected(answers)
     duplicates = "SELECT electric_vehicle_id, id, fetched_at FROM raw.session_versions GROUP BY ALL HAVING count(*) > 1"
     assert _rows(connection, duplicates) == []
+
+
+@dataclass
+class _Version:
+    vehicle: UUID
+    row: Row
+    valid_from: datetime
+    replaced_at: datetime | None = None
+    changed_fields: list[str] | None = None
+
+
+def _history(answers: Sequence[Answer]) -> list[_Version]:
+    """What the answers show one after the other, in the order of reading."""
+    versions: list[_Version] = []
+    for answer in sorted(answers, key=lambda answer: answer.read_at):
+        if answer.outcome not in {"complete", "count_mismatch"}:
+            continue
+        listed = {row["id"]: row for row in answer.sessions}
+        for version in [version for version in versions if version.vehicle == answer.vehicle and version.replaced_at is None]:
+            row = listed.get(version.row["id"])
+            if row is None and answer.first <= version.row["session_day"] <= answer.last:
+                version.replaced_at = answer.read_at
+            elif row == version.row:
+                del listed[row["id"]]
+            elif row is not None:
+                version.replaced_at = answer.read_at
+                compared = ("plug_in_time", "energy_charged_kwh")
+                version.changed_fields = [name for name in compared if row[name] != version.row[name]]
+        versions += [_Version(answer.vehicle, row, answer.read_at) for row in listed.values()]
+    return versions
+
+
+def _told(history: Sequence[_Version]) -> Rows:
+    """The history as the tables should have it."""
+    told = []
+    for (vehicle, session_id), own in groupby(
+        sorted(history, key=lambda it: (it.vehicle, it.row["id"], it.valid_from)), key=lambda it: (it.vehicle, it.row["id"])
+    ):
+        versions = list(own)
+        told += [
+            (
+                vehicle,
+                UUID(session_id),
+                number,
+                version.row["session_day"],
+                version.row["energy_charged_kwh"],
+                versions[0].valid_from,
+                version.valid_from,
+                version.replaced_at,
+                version.changed_fields,
+            )
+            for number, version in enumerate(versions, start=1)
+        ]
+    return told
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_answers_landed_in_any_order_any_number_of_times_tell_the_same_history(
+    connection: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    answers = data.draw(_answers(apart=24 * HOUR))
+    for table in RAW_TABLES:
+        connection.execute(f"DELETE FROM {table.full_name}")
+    folder = tmp_path_factory.mktemp("parts")
+    for number, landing in enumerate(data.draw(_landings(answers))):
+        _land(connection, [write_part(folder / f"{number}-{index}", [answer]) for index, answer in enumerate(landing)])
+    columns = "electric_vehicle_id, id, version, session_day, energy_charged_kwh, first_seen_at, valid_from"
+    found = f"""
+        SELECT {columns}, NULL AS replaced_at, NULL AS changed_fields FROM raw.sessions
+        UNION ALL
+        SELECT {columns}, replaced_at, changed_fields FROM raw.session_versions
+        ORDER BY electric_vehicle_id, id, version
+    """
+    assert _rows(connection, found) == _told(_history(answers))
+    known = f"SELECT electric_vehicle_id, id, session_day, energy_charged_kwh FROM ({known_at()}) ORDER BY ALL"
+    for instant in (READ_AT + hours * HOUR for hours in range(-12, 24 * len(answers), 12)):
+        rows = connection.execute(known, {"instant": instant}).fetchall()
+        assert rows == [row[:4] for row in _expected([answer for answer in answers if answer.read_at <= instant])]
 
 
 def _content(connection: duckdb.DuckDBPyConnection) -> set[tuple[Any, ...]]:
@@ -686,6 +771,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.landing import land
+from ev_sessions.limits import Limits
 
 class StopsBeforeCommit:
     def __init__(self, connection):
@@ -700,7 +786,7 @@ database, part = map(Path, sys.argv[1:])
 with Database(database, lock_timeout_seconds=30).writing() as connection:
     land(
         StopsBeforeCommit(connection), [part], run_id="child", landed_at=datetime.now(UTC), zones={},
-        default_time_zone="UTC", hold_share=1.0,
+        default_time_zone="UTC", hold_share=1.0, limits=Limits(),
     )
 """
 

@@ -6,17 +6,17 @@ DELETE FROM sightings
 USING held_reads AS held
 WHERE held.electric_vehicle_id = sightings.electric_vehicle_id AND held.fetched_at = sightings.fetched_at;
 
+CREATE OR REPLACE TEMP TABLE older_sightings AS
+FROM sightings
+SEMI JOIN (
+    SELECT electric_vehicle_id, id FROM sightings GROUP BY ALL HAVING count(*) > 1
+) USING (electric_vehicle_id, id)
+QUALIFY row_number() OVER (
+    PARTITION BY electric_vehicle_id, id ORDER BY fetched_at DESC, session_day, content_hash, part, part_row
+) > 1;
+
 DELETE FROM sightings
-USING (
-    SELECT part, part_row
-    FROM sightings
-    SEMI JOIN (
-        SELECT electric_vehicle_id, id FROM sightings GROUP BY ALL HAVING count(*) > 1
-    ) USING (electric_vehicle_id, id)
-    QUALIFY row_number() OVER (
-        PARTITION BY electric_vehicle_id, id ORDER BY fetched_at DESC, session_day, content_hash, part, part_row
-    ) > 1
-) AS older
+USING older_sightings AS older
 WHERE older.part = sightings.part AND older.part_row = sightings.part_row;
 
 DELETE FROM rejections
@@ -40,7 +40,7 @@ UNION
 SELECT try_cast(record_key AS UUID)
 FROM raw.quarantine
 SEMI JOIN landing_reads USING (electric_vehicle_id)
-WHERE try_cast(record_key AS UUID) IS NOT NULL;
+WHERE try_cast(record_key AS UUID) IS NOT NULL AND (NOT in_sessions OR reasons[1] LIKE 'id_of_two_vehicles:%');
 
 -- The one pass over the whole table reads no more than is needed to find the rows; then only the row groups that hold them.
 CREATE OR REPLACE TEMP TABLE located AS
@@ -60,6 +60,7 @@ SELECT
     id,
     max(fetched_at) AS fetched_at,
     max(version) AS version,
+    max(replaced_at) AS replaced_at,
     min(first_seen_at) AS first_seen_at,
     arg_max_null(price_zone, fetched_at) AS price_zone,
     arg_max(time_zone, fetched_at) AS time_zone

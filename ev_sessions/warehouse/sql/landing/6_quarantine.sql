@@ -1,10 +1,11 @@
--- Records that cannot be used: they come with the answer that brings them and go with the newer one that mends them.
+-- Records that cannot be used: they come with the answer that brings them and go with the newer one that mends them. What stands in
+-- raw.sessions and breaks a rule is judged when its day is derived.
 
 CREATE OR REPLACE TEMP TABLE entering AS
 SELECT rejection.*, least(rejection.fetched_at, known.first_seen_at) AS first_seen_at
 FROM rejections AS rejection
 LEFT JOIN raw.quarantine AS known USING (electric_vehicle_id, record_key)
-WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR known.reasons[1] LIKE 'id_of_two_vehicles:%')
+WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR known.in_sessions)
     AND NOT EXISTS (
         FROM (
             SELECT electric_vehicle_id, id, fetched_at FROM sightings
@@ -28,7 +29,7 @@ WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR kn
 CREATE OR REPLACE TEMP TABLE mended AS
 SELECT entry.electric_vehicle_id, entry.record_key
 FROM raw.quarantine AS entry
-WHERE entry.reasons[1] NOT LIKE 'id_of_two_vehicles:%'
+WHERE NOT entry.in_sessions
     AND (
         EXISTS (
             FROM landing_reads AS read
@@ -60,13 +61,6 @@ SELECT electric_vehicle_id, id, session_day
 FROM present
 QUALIFY count(*) OVER (PARTITION BY id) > 1;
 
-CREATE OR REPLACE TEMP TABLE unclashed AS
-SELECT entry.electric_vehicle_id, entry.record_key
-FROM raw.quarantine AS entry
-JOIN concerned ON concerned.id = try_cast(entry.record_key AS UUID)
-ANTI JOIN clashing ON clashing.electric_vehicle_id = entry.electric_vehicle_id AND clashing.id = concerned.id
-WHERE entry.reasons[1] LIKE 'id_of_two_vehicles:%';
-
 -- To tell afterwards which rows came under quarantine or out of it.
 CREATE OR REPLACE TEMP TABLE quarantined_before AS
 SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id
@@ -86,13 +80,38 @@ DELETE FROM raw.quarantine AS entry
 USING (
     SELECT electric_vehicle_id, record_key FROM entering
     UNION SELECT electric_vehicle_id, record_key FROM mended
-    UNION SELECT electric_vehicle_id, record_key FROM unclashed
 ) AS gone
 WHERE gone.electric_vehicle_id = entry.electric_vehicle_id AND gone.record_key = entry.record_key;
 
 INSERT INTO raw.quarantine BY NAME
 SELECT * EXCLUDE (session_id), false AS in_sessions, $run_id AS run_id
 FROM entering;
+
+-- Of the other records, which stand in raw.sessions, only this rule is decided here: it stands before all reasons that deriving
+-- finds. A row that goes to another day takes its entry along.
+UPDATE raw.quarantine AS entry
+SET first_day = fresh.session_day, last_day = fresh.session_day
+FROM fresh
+WHERE fresh.former_day <> fresh.session_day
+    AND fresh.superseded_at IS NULL
+    AND entry.in_sessions
+    AND entry.electric_vehicle_id = fresh.electric_vehicle_id
+    AND entry.record_key = fresh.id::VARCHAR;
+
+UPDATE raw.quarantine AS entry
+SET reasons = reasons[2:]
+FROM concerned
+WHERE entry.in_sessions AND entry.reasons[1] LIKE 'id_of_two_vehicles:%' AND entry.record_key = concerned.id::VARCHAR;
+
+UPDATE raw.quarantine AS entry
+SET reasons = ['{id_of_two_vehicles}'] || reasons
+FROM clashing
+WHERE entry.in_sessions
+    AND entry.electric_vehicle_id = clashing.electric_vehicle_id
+    AND entry.record_key = clashing.id::VARCHAR;
+
+DELETE FROM raw.quarantine
+WHERE in_sessions AND len(reasons) = 0;
 
 INSERT INTO raw.quarantine BY NAME
 SELECT
@@ -101,32 +120,13 @@ SELECT
     session.electric_vehicle_id,
     session.id::VARCHAR AS record_key,
     true AS in_sessions,
-    ['id_of_two_vehicles: the same id also stands under another vehicle'] AS reasons,
-    to_json(struct_pack(
-        id := session.id,
-        plug_in_time := session.plug_in_time,
-        unplug_time := session.unplug_time,
-        inferred_session_end := session.inferred_session_end,
-        desired_charging_start_time := session.desired_charging_start_time,
-        desired_charging_end_time := session.desired_charging_end_time,
-        charge_deadline := session.charge_deadline,
-        target_soc_pct := session.target_soc_pct,
-        initial_soc_pct := session.initial_soc_pct,
-        final_soc_pct := session.final_soc_pct,
-        energy_charged_kwh := session.energy_charged_kwh,
-        avg_charge_power_kw := session.avg_charge_power_kw,
-        peak_charge_power_kw := session.peak_charge_power_kw,
-        actual_cost_eur := session.actual_cost_eur,
-        expected_savings_eur := session.expected_savings_eur,
-        actual_savings_eur := session.actual_savings_eur,
-        is_at_home := session.is_at_home,
-        session_outcome := session.session_outcome
-    )) AS payload,
+    ['{id_of_two_vehicles}'] AS reasons,
+    {payload} AS payload,
     session.session_day AS first_day,
     session.session_day AS last_day,
     session.first_seen_at,
     session.fetched_at,
-    $run_id AS run_id
+    session.run_id,
 FROM raw.sessions AS session
 JOIN clashing
     ON clashing.session_day = session.session_day

@@ -50,6 +50,8 @@ WHERE stood AND (superseded_at IS NOT NULL OR former_day <> session_day)
 UNION
 SELECT session_day FROM uncounted
 UNION
+SELECT session_day FROM rewritten_days
+UNION
 -- Rows that stand as they did, but are now kept out of what is derived, or no longer.
 SELECT present.session_day
 FROM (
@@ -69,6 +71,60 @@ JOIN (
     GROUP BY ALL
     HAVING count(*) = 1
 ) AS changed USING (electric_vehicle_id, id);
+
+-- Rows whose verdict depends on when they were read.
+CREATE OR REPLACE TEMP TABLE awaited AS
+SELECT fresh.electric_vehicle_id, fresh.id, fresh.session_day
+FROM fresh
+JOIN raw.quarantine AS entry
+    ON entry.electric_vehicle_id = fresh.electric_vehicle_id
+    AND entry.record_key = fresh.id::VARCHAR
+WHERE fresh.superseded_at IS NULL AND entry.in_sessions AND array_to_string(entry.reasons, ' ') LIKE '%in_the_future:%';
+
+INSERT INTO touched
+SELECT session_day FROM awaited
+EXCEPT
+FROM touched;
+
+-- Where a vehicle was plugged in, as far as that is new, or no longer so.
+CREATE OR REPLACE TEMP TABLE changed_stays AS
+SELECT electric_vehicle_id, session_day, plug_in_time, coalesce(unplug_time, inferred_session_end) AS session_end
+FROM former
+UNION ALL
+SELECT electric_vehicle_id, changed_day, plug_in_time, coalesce(unplug_time, inferred_session_end)
+FROM raw.sessions
+JOIN (
+    SELECT electric_vehicle_id, id, session_day, unnest([session_day, former_day]) AS changed_day
+    FROM fresh
+    WHERE superseded_at IS NULL AND (NOT stood OR restated OR former_day <> session_day)
+    UNION
+    SELECT electric_vehicle_id, id, session_day, session_day FROM awaited
+) USING (session_day, electric_vehicle_id, id)
+WHERE changed_day IS NOT NULL;
+
+-- Sessions that such a stay overlaps, and those that follow it, can break other rules now.
+INSERT INTO touched
+WITH beside AS (
+    SELECT
+        stay.session_day AS changed_day,
+        electric_vehicle_id,
+        session.session_day,
+        session.session_day > stay.session_day AS follows,
+        session.plug_in_time < stay.session_end
+            AND stay.plug_in_time < coalesce(session.unplug_time, session.inferred_session_end) AS overlaps_it,
+    FROM raw.sessions AS session
+    JOIN changed_stays AS stay USING (electric_vehicle_id)
+    WHERE abs(session.session_day - stay.session_day) <= {neighbour_days}
+        AND session.session_day >= (SELECT min(session_day) - {neighbour_days} FROM changed_stays)
+        AND session.session_day <= (SELECT max(session_day) + {neighbour_days} FROM changed_stays)
+)
+FROM (
+    SELECT session_day FROM beside WHERE overlaps_it
+    UNION
+    SELECT min(session_day) FROM beside WHERE follows GROUP BY electric_vehicle_id, changed_day
+)
+EXCEPT
+FROM touched;
 
 DELETE FROM raw.touched_days WHERE session_day IN (FROM touched);
 
