@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 
 from ev_sessions.limits import LIMITS, Limit, Limits
 from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, variable
-from ev_sessions.tables import ALL_TABLES, PUBLISHED_TABLES, Column, Table
-from ev_sessions.views import ALL_VIEWS
+from ev_sessions.tables import ALL_TABLES, GROUP_MEASURES, PUBLISHED_TABLES, Column, Table
+from ev_sessions.views import ALL_VIEWS, MEASURES
 from ev_sessions.warehouse.rules import RULES, Family, Rule
 
 _TABLES_INTRODUCTION = """\
@@ -31,6 +31,13 @@ have cost unsteered (`counterfactual`) is a claim of the platform that nobody ha
 also where the price zone has another currency; whether tax and grid fees are in them is not known.
 """
 
+
+_MEASURES_INTRODUCTION = """\
+## The measures of a group
+
+The views `analytics.measures_by_<period>_<group>` have all of these, next to the columns that their own sections name; the
+stored tables have those that their sections list.
+"""
 
 _SETTINGS_INTRODUCTION = f"""\
 # Settings
@@ -86,7 +93,8 @@ _LIMITS = {"gt": "above", "ge": "from", "le": "to"}
 
 def render_tables() -> str:
     """The page on the tables, as Markdown."""
-    return "\n".join([_TABLES_INTRODUCTION, *(_section(table) for table in (*ALL_TABLES, *ALL_VIEWS))])
+    tables, views = map(_section, ALL_TABLES), map(_section, ALL_VIEWS)
+    return "\n".join([_TABLES_INTRODUCTION, *tables, _MEASURES_INTRODUCTION, *_columns(GROUP_MEASURES), *views])
 
 
 def render_settings() -> str:
@@ -136,15 +144,18 @@ def _section(table: Table) -> str:
             "",
             f"Key: {key}. Made from: {origins}. {_published(table)}",
             "",
-            "| column | type | unit | null | meaning |",
-            "| --- | --- | --- | --- | --- |",
-            *(_line(column) for column in table.columns),
-            "",
+            *_columns(column for column in table.columns if not (table in MEASURES.values() and column in GROUP_MEASURES)),
         ]
     )
 
 
+def _columns(columns: Iterable[Column]) -> list[str]:
+    return ["| column | type | unit | null | meaning |", "| --- | --- | --- | --- | --- |", *map(_line, columns), ""]
+
+
 def _published(table: Table) -> str:
+    if table in MEASURES.values():
+        return "A view, in the database and in what is published. It has the measures of a group, and:"
     if table in ALL_VIEWS:
         return "A view, in the database and in what is published."
     if table not in PUBLISHED_TABLES:

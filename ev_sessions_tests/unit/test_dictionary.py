@@ -10,7 +10,7 @@ from ev_sessions import dictionary
 from ev_sessions.limits import LIMITS
 from ev_sessions.settings import SECRETS, Settings, variable
 from ev_sessions.tables import ALL_TABLES
-from ev_sessions.views import ALL_VIEWS
+from ev_sessions.views import ALL_VIEWS, MEASURES
 from ev_sessions.warehouse.rules import BY_NAME, RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -45,9 +45,17 @@ def test_limits_and_defaults_are_those_that_the_settings_have() -> None:
 
 def test_every_column_of_every_table_and_view_is_on_the_page() -> None:
     page = dictionary.render_tables()
-    for table in (*ALL_TABLES, *ALL_VIEWS):
-        section = page.split(f"## {table.full_name}\n")[1].split("\n## ")[0]
-        assert [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")] == list(table.column_names)
+    for table in ALL_TABLES:
+        assert columns_under(page, table.full_name) == list(table.column_names)
+    measures = columns_under(page, "The measures of a group")
+    for view in ALL_VIEWS:
+        own = columns_under(page, view.full_name)
+        assert set(view.column_names) == {*own, *(measures if view in MEASURES.values() else ())}
+
+
+def columns_under(page: str, title: str) -> list[str]:
+    section = page.split(f"## {title}\n")[1].split("\n## ", maxsplit=1)[0]
+    return [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
 
 
 def test_every_rule_and_every_limit_is_on_the_page_and_says_which_rules_it_belongs_to() -> None:

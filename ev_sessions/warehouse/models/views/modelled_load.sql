@@ -30,11 +30,14 @@ FROM (
             sum(if(planned, part, 0)) AS planned_micro_kwh,
         FROM (
             SELECT
-                * EXCLUDE (micro_kwh),
-                micro_kwh * (least(3600 * utc_hour + 3600, till) - begin) // (till - begin)
-                    - micro_kwh * (greatest(3600 * utc_hour, begin) - begin) // (till - begin) AS part,
+                *,
+                greatest(3600 * utc_hour - begin, 0) AS since,
+                least(3600 * utc_hour + 3600 - begin, seconds) AS until,
+                -- Quotient and remainder apart: their product with a time fits into 64 bits, whatever the energy.
+                (micro_kwh // seconds) * (until - since)
+                    + (micro_kwh % seconds) * until // seconds - (micro_kwh % seconds) * since // seconds AS part,
             FROM (
-                SELECT *, unnest(range(begin // 3600, (till - 1) // 3600 + 1)) AS utc_hour
+                SELECT *, unnest(range(begin // 3600, (begin + seconds - 1) // 3600 + 1)) AS utc_hour
                 FROM (
                     SELECT
                         report_month,
@@ -44,23 +47,23 @@ FROM (
                         micro_kwh,
                         coalesce(desired_seconds BETWEEN 1 AND 604800, false) AS planned,
                         if(planned, desired_from, plugged_in) AS begin,
-                        begin + CASE
+                        CASE
                             WHEN planned THEN desired_seconds
                             WHEN charging_seconds BETWEEN 1 AND 604800 THEN charging_seconds
                             WHEN stay_seconds BETWEEN 1 AND 604800 THEN stay_seconds
                             ELSE 1
-                        END AS till,
+                        END AS seconds,
                     FROM (
                         SELECT
                             date_trunc('month', report_date)::DATE AS report_month,
                             org_id,
                             price_zone,
                             time_zone,
-                            (energy_charged_kwh * 1000000)::HUGEINT AS micro_kwh,
+                            (energy_charged_kwh * 1000000)::BIGINT AS micro_kwh,
                             epoch_us(plug_in_time) // 1000000 AS plugged_in,
                             epoch_us(desired_charging_start_time) // 1000000 AS desired_from,
                             epoch_us(desired_charging_end_time) // 1000000 - desired_from AS desired_seconds,
-                            (charging_hours * 3600)::BIGINT AS charging_seconds,
+                            try_cast(charging_hours * 3600 AS BIGINT) AS charging_seconds,
                             epoch_us(session_end) // 1000000 - plugged_in AS stay_seconds,
                         FROM analytics.sessions
                         WHERE energy_charged_kwh IS NOT NULL
