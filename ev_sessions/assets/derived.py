@@ -1,7 +1,7 @@
 """The daily tables of `analytics`: what we say, from what the API said, in one transaction a run."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import dagster as dg
 
@@ -20,7 +20,7 @@ from ev_sessions.tables import (
     RULE_HITS,
     Table,
 )
-from ev_sessions.warehouse.derive import DayFigures, derive
+from ev_sessions.warehouse.derive import DayFigures, Novelty, derive
 
 
 def derived_assets(graph: Graph) -> dg.AssetsDefinition:
@@ -50,7 +50,10 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
                     derived_at=clock.now(),
                 )
             derived_in = {"derive_seconds": time.monotonic() - began, "days_derived": len(report.days)}
-            tell_run(context, graph.key(FLEET_DAILY), derived_in | published(session_warehouse))
+            found = {"novelties": len(report.novelties)}
+            tell_run(context, graph.key(FLEET_DAILY), derived_in | found | published(session_warehouse))
+        if report.novelties:
+            context.log.warning(_told_once(report.novelties))
         report_touched_months(context, graph, report.touched_months)
         asked = [day for day in report.days if day.session_day in days]
         for table in DAILY_TABLES:
@@ -64,6 +67,14 @@ def derived_assets(graph: Graph) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(asset_key=graph.key(table), metadata=shape_metadata(table))
 
     return derived
+
+
+def _told_once(novelties: Collection[Novelty]) -> str:
+    """How many novelties there are. What they are stays in the database: the API sent it, and nobody has looked at it yet."""
+    return (
+        f"The API sent {len(novelties)} values of session_outcome, or fields, that its documentation does not name and that were "
+        "never met before; see raw.novelties."
+    )
 
 
 def _shown(table: Table, day: DayFigures) -> dict[str, object]:

@@ -8,7 +8,7 @@ SELECT
 FROM (FROM judged WHERE len(errors) > 0) AS judged
 FULL JOIN (
     -- The landing puts it first.
-    SELECT electric_vehicle_id, record_key::UUID AS id, reasons[:1] AS reasons
+    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id, reasons[:1] AS reasons
     FROM raw.quarantine
     WHERE in_sessions
         AND first_day IN (SELECT session_day FROM asked_days)

@@ -88,15 +88,25 @@ SELECT * EXCLUDE (session_id), false AS in_sessions, $run_id AS run_id
 FROM entering;
 
 -- Of the other records, which stand in raw.sessions, only this rule is decided here: it stands before all reasons that deriving
--- finds. A row that goes to another day takes its entry along.
-UPDATE raw.quarantine AS entry
-SET first_day = fresh.session_day, last_day = fresh.session_day
+-- finds. A row that is read again, or goes to another day, takes its entry along.
+CREATE OR REPLACE TEMP TABLE listed AS
+SELECT
+    electric_vehicle_id,
+    id,
+    record_key,
+    session_day,
+    fresh.fetched_at,
+    array_to_string(reasons, ' ') LIKE '%in_the_future:%' AS in_the_future
 FROM fresh
-WHERE fresh.former_day <> fresh.session_day
-    AND fresh.superseded_at IS NULL
-    AND entry.in_sessions
-    AND entry.electric_vehicle_id = fresh.electric_vehicle_id
-    AND entry.record_key = fresh.id::VARCHAR;
+JOIN (
+    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id, record_key, reasons FROM raw.quarantine WHERE in_sessions
+) AS entry USING (electric_vehicle_id, id)
+WHERE superseded_at IS NULL;
+
+UPDATE raw.quarantine AS entry
+SET first_day = session_day, last_day = session_day, fetched_at = listed.fetched_at, run_id = $run_id
+FROM listed
+WHERE entry.electric_vehicle_id = listed.electric_vehicle_id AND entry.record_key = listed.record_key;
 
 UPDATE raw.quarantine AS entry
 SET reasons = reasons[2:]

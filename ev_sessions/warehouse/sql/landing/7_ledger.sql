@@ -52,6 +52,9 @@ SELECT session_day FROM uncounted
 UNION
 SELECT session_day FROM rewritten_days
 UNION
+-- Of these the verdict depends on when they were read.
+SELECT session_day FROM listed WHERE in_the_future
+UNION
 -- Rows that stand as they did, but are now kept out of what is derived, or no longer.
 SELECT present.session_day
 FROM (
@@ -72,20 +75,6 @@ JOIN (
     HAVING count(*) = 1
 ) AS changed USING (electric_vehicle_id, id);
 
--- Rows whose verdict depends on when they were read.
-CREATE OR REPLACE TEMP TABLE awaited AS
-SELECT fresh.electric_vehicle_id, fresh.id, fresh.session_day
-FROM fresh
-JOIN raw.quarantine AS entry
-    ON entry.electric_vehicle_id = fresh.electric_vehicle_id
-    AND entry.record_key = fresh.id::VARCHAR
-WHERE fresh.superseded_at IS NULL AND entry.in_sessions AND array_to_string(entry.reasons, ' ') LIKE '%in_the_future:%';
-
-INSERT INTO touched
-SELECT session_day FROM awaited
-EXCEPT
-FROM touched;
-
 -- Where a vehicle was plugged in, as far as that is new, or no longer so.
 CREATE OR REPLACE TEMP TABLE changed_stays AS
 SELECT electric_vehicle_id, session_day, plug_in_time, coalesce(unplug_time, inferred_session_end) AS session_end
@@ -98,7 +87,7 @@ JOIN (
     FROM fresh
     WHERE superseded_at IS NULL AND (NOT stood OR restated OR former_day <> session_day)
     UNION
-    SELECT electric_vehicle_id, id, session_day, session_day FROM awaited
+    SELECT electric_vehicle_id, id, session_day, session_day FROM listed WHERE in_the_future
 ) USING (session_day, electric_vehicle_id, id)
 WHERE changed_day IS NOT NULL;
 
