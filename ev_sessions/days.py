@@ -108,6 +108,18 @@ def parse_day(text: str) -> date:
         raise DayRangeError(f"{text!r} is not a day; write it as YYYY-MM-DD, for example 2026-03-01") from None
 
 
+def parse_month(text: str) -> DayRange:
+    """The days of the month that `text` (YYYY-MM) names.
+
+    Raises:
+        DayRangeError: anything else.
+    """
+    try:
+        return DayRange.month(parse_day(f"{text}-01"))
+    except DayRangeError:
+        raise DayRangeError(f"{text!r} is not a month; write it as YYYY-MM, for example 2026-03") from None
+
+
 def parse_instant(text: str) -> datetime:
     """The instant that `text` (ISO 8601) names, aware; without a zone it is UTC.
 

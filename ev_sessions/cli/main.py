@@ -16,7 +16,7 @@ from uuid import UUID
 
 import typer
 
-from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, parse_instant, utc_today
+from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, parse_instant, parse_month, utc_today
 from ev_sessions.errors import EvSessionsError, PermanentError
 from ev_sessions.settings import SettingsError
 from ev_sessions.warehouse.rules import Family, Severity, UnknownRule
@@ -242,6 +242,22 @@ def bad_rows(
     found.show_bad_rows(os.environ, *_bounds(first, last), rules, vehicle_id, limit, render)
 
 
+@app.command(epilog="Example: `ev-sessions requarantine --from 2026-03-01 --to 2026-03-31`")
+@one_line_errors
+def requarantine(
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First session day; default: FIRST_DAY.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last session day, included; default: all.")] = None,
+) -> None:
+    """Judge days again by the limits in force now, derive and publish them, and tell what that changed. The API is not asked.
+
+    For after a change of LIMITS: without it, only days that are derived anyway are judged by the new ones. Stopped or killed, the
+    same command goes on where it was.
+    """
+    from ev_sessions.cli.requarantine import requarantine as judge_again
+
+    judge_again(os.environ, *_bounds(first, last))
+
+
 @app.command(epilog="Example: `ev-sessions backup /backups/ev_sessions-2026-03-31.duckdb`")
 @one_line_errors
 def backup(target: Annotated[Path, typer.Argument(help="The file to write; it must not exist yet.")]) -> None:
@@ -270,6 +286,22 @@ def history(
     from ev_sessions.cli.session_history import show_history
 
     show_history(os.environ, _uuid(session_id, "a session"), as_json=as_json)
+
+
+@app.command(epilog="Example: `ev-sessions diff --month 2026-03 --since 2026-04-02T03:15:00Z`")
+@one_line_errors
+def diff(
+    month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month of the report date.")],
+    since: Annotated[str, typer.Option(metavar="INSTANT", help="What was known then is compared with now; UTC without a zone.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Explain why a month's figures changed since an instant, from what is published: late, restated, vanished, rule, setting.
+
+    The causes sum to the difference. It names sessions and customers.
+    """
+    from ev_sessions.cli.diff import show_difference
+
+    show_difference(os.environ, parse_month(month), parse_instant(since), as_json=as_json)
 
 
 def _uuid(text: str, of: str) -> UUID:
