@@ -1,0 +1,148 @@
+"""The API's own sums, read: what is understood, what is not, and what of an unknown shape may be shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ev_sessions.partner_api import MonthSavings, UnexpectedAnswer, UnreadableAnswer
+from ev_sessions.partner_api.savings import read_monthly_savings, read_organisation_savings
+
+MARCH = date(2026, 3, 1)
+
+
+def entry(start: object = "2026-03-01", end: object = "2026-04-01", **parts: object) -> dict[str, object]:
+    """The entry of a month; a part that is not given is as the documentation shows it."""
+    return {
+        "resolution": "1MONTH",
+        "period": {"start_period": start, "end_period": end},
+        "savings": {"total": 1.5, "percentage": 10},
+        "consumption": {"total": 200.0},
+        "electric_vehicle": {"estimated_consumption_wh": 200_000, "charge_session_count": 20, "average_charge_power_w": 1},
+        **parts,
+    }
+
+
+def read(*entries: object) -> list[MonthSavings] | UnexpectedAnswer:
+    return read_monthly_savings(json.dumps({"metadata": {}, "data": entries}).encode())
+
+
+def test_a_month_has_its_count_its_energy_in_kwh_and_its_savings() -> None:
+    assert read(entry()) == [MonthSavings(MARCH, 20, Decimal("200.000000"), Decimal("1.500000"))]
+
+
+def test_amounts_are_read_digit_by_digit_and_rounded_to_six_places() -> None:
+    body = json.dumps({"data": [entry(savings={"total": "TOTAL"})]}).replace('"TOTAL"', "0.1234565000000000001")
+    assert read_monthly_savings(body.encode()) == [MonthSavings(MARCH, 20, Decimal("200.000000"), Decimal("0.123457"))]
+
+
+def test_a_text_that_is_a_number_is_one() -> None:
+    assert read(entry(savings={"total": "-1.50"})) == [MonthSavings(MARCH, 20, Decimal(200), Decimal("-1.5"))]
+
+
+@pytest.mark.parametrize("value", [None, "much", True, [], {}, 1e30, "NaN", "Infinity"])
+def test_a_figure_that_is_no_amount_is_not_given(value: object) -> None:
+    assert read(entry(savings={"total": value})) == [MonthSavings(MARCH, 20, Decimal(200), None)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-03-01T00:00:00Z", "2026-03-31T23:59:59Z"),
+        ("2026-02-28T23:00:00+00:00", "2026-03-31T22:00:00+00:00"),
+        ("2026-03-01T00:00:00+02:00", "2026-04-01T00:00:00+03:00"),
+        ("2026-03-01", "2026-03-31"),
+        ("2026-03-01", None),
+        ("2026-03-14", "2026-04-01"),
+    ],
+)
+def test_a_period_is_that_of_its_middle_whichever_way_its_ends_are_told(start: object, end: object) -> None:
+    months = read(entry(start, end))
+    assert isinstance(months, list)
+    assert [month.month for month in months] == [MARCH]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"data": None},
+        {"data": {}},
+        {"data": [None]},
+        {"data": [entry(), entry("2026-03-02", "2026-03-03")]},
+        {"data": [entry("2026-01-01", "2026-04-01")]},
+        {"data": [entry("2026-04-01", "2026-03-01")]},
+        {"data": [entry("soon")]},
+        {"data": [entry(7)]},
+        {"data": [entry("0001-01-01T00:00:00+14:00")]},
+        {"data": [entry(savings=None, electric_vehicle=None)]},
+        "a text",
+        None,
+    ],
+)
+def test_an_answer_that_is_no_list_of_months_is_handed_back_as_its_shape(body: object) -> None:
+    assert isinstance(read_monthly_savings(json.dumps(body).encode()), UnexpectedAnswer)
+
+
+def test_no_months_at_all_are_no_surprise() -> None:
+    assert read() == []
+
+
+def test_the_organisation_has_the_savings_of_its_electric_vehicles() -> None:
+    answer = {"total_savings": 5, "heat_pump_savings": 2, "electric_vehicle_savings": 3, "inverter_savings": None}
+    assert read_organisation_savings(json.dumps(answer).encode()) == Decimal(3)
+    assert read_organisation_savings(b'{"total_savings": 5}') == UnexpectedAnswer("{total_savings: number}")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html></html>", b'{"data": [', b"NaN", b"\xff"])
+def test_what_is_not_json_is_worth_asking_again(body: bytes) -> None:
+    for read_body in (read_monthly_savings, read_organisation_savings):
+        with pytest.raises(UnreadableAnswer):
+            read_body(body)
+
+
+def test_a_shape_shows_fields_and_kinds_and_nothing_of_anybody() -> None:
+    answer = {
+        "count": 2,
+        "owner": {"email": "ada@example.org", "is_admin": True, "phone": None},
+        "ada@example.org": 1,
+        "results": [{"total": 1.5}, {"total": 2.5}],
+        "none": [],
+    }
+    assert read_monthly_savings(json.dumps(answer).encode()) == UnexpectedAnswer(
+        "{count: number, owner: {email: text, is_admin: true or false, phone: null}, ?: number, "
+        "results: [{total: number}, 2 in all], none: []}"
+    )
+
+
+def test_a_long_shape_is_cut_short() -> None:
+    found = read_monthly_savings(json.dumps({f"field_{number}": number for number in range(100)}).encode())
+    assert isinstance(found, UnexpectedAnswer)
+    assert len(found.shape) < 410
+    assert found.shape.endswith("...")
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+JSON = st.recursive(SCALARS, lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts), max_leaves=8)
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "period": JSON | st.fixed_dictionaries({"start_period": JSON | st.datetimes().map(str), "end_period": JSON}),
+        "savings": JSON | st.fixed_dictionaries({"total": JSON}),
+        "electric_vehicle": JSON | st.fixed_dictionaries({"charge_session_count": JSON, "estimated_consumption_wh": JSON}),
+    },
+)
+
+
+@given(answer=JSON | st.fixed_dictionaries({"data": JSON | st.lists(ENTRIES)}))
+def test_no_json_crashes_the_reading(answer: Any) -> None:  # noqa: ANN401 - any JSON
+    body = json.dumps(answer).encode()
+    assert isinstance(read_monthly_savings(body), list | UnexpectedAnswer)
+    assert isinstance(read_organisation_savings(body), Decimal | UnexpectedAnswer)
