@@ -15,6 +15,7 @@ from ev_sessions.cli.examine import (
     State,
     examine_database,
     examine_history,
+    examine_rules,
     examine_settings,
     examine_storage,
     examine_unattended,
@@ -95,6 +96,7 @@ def _examination(examined: ExaminedSettings, environ: Mapping[str, str]) -> Iter
     *about_api, clock = _about_api(examined, environ)
     yield from about_api
     yield examine_database(examined.settings)
+    yield examine_rules(examined.settings)
     yield examine_history(examined.settings)
     yield from examine_storage(examined.settings)
     yield examine_unattended(examined.settings)

@@ -21,12 +21,15 @@ from pydantic import SecretStr
 
 from ev_sessions.cli.home import existing_history
 from ev_sessions.errors import EvSessionsError
+from ev_sessions.limits import Limits
 from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, SettingsError, unknown_variables, variable
 from ev_sessions.warehouse import ledger
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.copying import current_database, row_counts
 from ev_sessions.warehouse.failures import DatabaseMissing
+from ev_sessions.warehouse.requarantine import days_judged_otherwise
 from ev_sessions.warehouse.schema import SCHEMA_VERSION, stored_version
+from ev_sessions.warehouse.settings_history import SettingsInForce
 
 # A doctor says that a database is in use instead of waiting until it is not.
 _LONGEST_WAIT_FOR_LOCK_SECONDS = 2.0
@@ -113,6 +116,23 @@ def examine_database(settings: Settings) -> Finding:
         return Finding("database", State.OK, f"none yet at {database.path}; the first run makes it")
     except EvSessionsError as error:
         return Finding.of_error("database", error)
+
+
+def examine_rules(settings: Settings) -> Finding:
+    """Whether what is derived stands on the settings in force; what is wrong with the database itself, its own check tells."""
+    database = Database(settings.database_path, min(settings.lock_timeout_seconds, _LONGEST_WAIT_FOR_LOCK_SECONDS))
+    in_force = SettingsInForce(settings.report_date, Limits(settings.limits))
+    try:
+        with database.reading() as connection:
+            otherwise = days_judged_otherwise(connection, in_force)
+    except DatabaseMissing:
+        return Finding("rules", State.OK, "nothing is derived yet")
+    except EvSessionsError:
+        return Finding("rules", State.SKIPPED, "needs a database of this version that can be read")
+    if not otherwise:
+        return Finding("rules", State.OK, "every derived day was judged by the limits in force")
+    own = f"{variable('limits')} or {variable('report_date')}"
+    return Finding("rules", State.PROBLEM, f"{otherwise} days were derived by another {own}; run `ev-sessions requarantine`")
 
 
 def examine_history(settings: Settings) -> Finding:

@@ -27,7 +27,7 @@ from ev_sessions_tests.integration.partner_apis import ORG, answering, in_turn, 
 from ev_sessions_tests.pipeline import LAST_DAY, Pipeline, named, sandbox_with, trailing, write_fleet_file
 
 CHECKS = ["settings", "versions", "token", "organisation", "fleet", "sessions"]
-CHECKS += ["database", "history", "storage", "unattended", "clock"]
+CHECKS += ["database", "rules", "history", "storage", "unattended", "clock"]
 
 
 @dataclass(frozen=True)

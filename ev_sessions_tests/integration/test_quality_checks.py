@@ -69,7 +69,7 @@ def judged(tmp_path: Path) -> Iterator[Judged]:
         found = Judged(named({"state_dir": str(tmp_path / "state"), "first_day": "2026-01-01"}), instance)
         with found.database.writing() as connection:
             insert(connection, RAW_VEHICLES, vehicle("v1"))
-            measured = {
+            measured: dict[str, Any] = {
                 "energy_charged_kwh": Decimal("10.5"),
                 "actual_cost_eur": Decimal(2),
                 "actual_savings_eur": Decimal("-0.3"),
