@@ -49,6 +49,8 @@ _NUMBERS = (
     "expected_savings_eur",
     "actual_savings_eur",
 )
+# What msgspec calls the field that holds the unknown ones. The API could have one that is called so.
+_OWN_FIELD = "(extra)"
 # A number field that holds a string: msgspec would take "12.3" and even "NaN" for a decimal.
 _TEXT_FOR_NUMBER = re.compile(rb'_(?:pct|kwh|kw|eur)"\s*:\s*"')
 # Texts that tell what is wrong with an id, a number or a stamp, and can be nothing else.
@@ -117,7 +119,7 @@ class SessionRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     is_at_home: bool | None = None
     session_outcome: str | None = None
     # Under its own name, a field `extra` of the API would be taken for it.
-    extra: str | None = msgspec.field(default=None, name="(extra)")
+    extra: str | None = msgspec.field(default=None, name=_OWN_FIELD)
 
     def __post_init__(self) -> None:
         for name in _NUMBERS:
@@ -180,7 +182,7 @@ _KNOWN = frozenset(SessionRecord.__struct_fields__) - {"extra"}
 
 def _read_quickly(body: bytes) -> Page | None:
     """The page, decoded at once; None where anything about it asks for care."""
-    if b"\\" in body or _TEXT_FOR_NUMBER.search(body):
+    if b"\\" in body or _OWN_FIELD.encode() in body or _TEXT_FOR_NUMBER.search(body):
         return None
     try:
         page = _PAGE.decode(body)

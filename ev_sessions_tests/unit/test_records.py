@@ -112,6 +112,12 @@ def test_unknown_fields_are_kept_as_they_were_sent() -> None:
     assert json.loads(session.extra) == {"grid_signal": "eco", "extra": {"a": [1.1, None]}}
 
 
+def test_an_unknown_field_is_kept_as_one_whatever_it_is_called() -> None:
+    (session,) = page_of(record_with(**{"(extra)": '"eco"'})).sessions
+    assert session.extra is not None
+    assert list(json.loads(session.extra).values()) == ["(text, 3 characters)"]
+
+
 def test_unknown_fields_in_another_order_are_the_same_content() -> None:
     (one,) = page_of(record_with(b_field="1", a_field="2")).sessions
     (other,) = page_of(record_with(a_field="2", b_field="1")).sessions
