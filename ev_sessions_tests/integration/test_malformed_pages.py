@@ -31,8 +31,8 @@ from ev_sessions.warehouse.landing import land
 from ev_sessions.warehouse.rules import RULES, Severity
 from ev_sessions_tests.raw_rows import derive_days, empty, uid
 
-PAGES_AT_ONCE = 50
-TIMES = 40
+PAGES_AT_ONCE = 100
+TIMES = 20
 WINDOW = DayRange(date(2024, 2, 28), date(2024, 3, 1))
 READ_AT = datetime(2024, 3, 20, 3, 15, tzinfo=UTC)
 ORG = uid("org")
