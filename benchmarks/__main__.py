@@ -1,4 +1,4 @@
-"""`python -m benchmarks [W1 W2 W3 W4 memory landing publishing]`: measure what is named, or everything; print it.
+"""`python -m benchmarks [W1 W2 W3 W4 memory landing publishing rules]`: measure what is named, or everything; print it.
 
 A run of everything also writes `results.md`.
 """

@@ -68,6 +68,11 @@ def publishings(fleets: Sequence[int]) -> Measured:
     return measure(_program("published", *map(str, fleets)), {})
 
 
+def judgings(vehicles: int) -> Measured:
+    """Judging a window of so many vehicles by the quality rules, beside landing it: without a past, and behind one."""
+    return measure(_program("rules", str(vehicles)), {})
+
+
 def _program(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"benchmarks.{module}", *arguments]
 

@@ -73,15 +73,16 @@ _SESSION_ROWS = """
         org_id, user_id, electric_vehicle_id,
         uuid() AS id,
         day + INTERVAL 17 HOUR + INTERVAL (number % 300) MINUTE AS plug_in_time,
-        plug_in_time + INTERVAL 13 HOUR AS unplug_time,
+        plug_in_time + INTERVAL 5 HOUR AS unplug_time,
         80 AS target_soc_pct, 40 AS initial_soc_pct, 80 AS final_soc_pct,
-        5 + (number % 400) / 10 AS energy_charged_kwh,
+        if(number % 100 = 99, -1, 5 + (number % 400) / 10) AS energy_charged_kwh,
         energy_charged_kwh * 0.21 AS actual_cost_eur,
         energy_charged_kwh * 0.06 AS actual_savings_eur,
         true AS is_at_home, 'charged' AS session_outcome,
         day::DATE AS session_day, 'DE_LU' AS price_zone, 'Europe/Berlin' AS time_zone,
         'none' AS content_hash, 1 AS version,
-        day + INTERVAL 1 DAY AS first_seen_at, first_seen_at AS valid_from, $read_at - INTERVAL 1 DAY AS fetched_at, 'benchmark' AS run_id
+        day + INTERVAL 1 DAY AS first_seen_at, first_seen_at AS valid_from,
+        $read_at - INTERVAL 1 DAY AS fetched_at, 'benchmark' AS run_id
     FROM (SELECT $first + INTERVAL (number) DAY AS day FROM range($days) AS series(number)) AS days
     CROSS JOIN cars
     ORDER BY day
@@ -139,20 +140,20 @@ def landing_seconds(folder: Path, fleets: list[int], size: Size) -> dict[int, di
     for number, vehicles in enumerate(fleets):
         parts = staged(full, folder / str(vehicles), vehicles, READ_AT + timedelta(hours=number))
         empty = Database(folder / f"empty_{vehicles}.duckdb")
-        _fill(empty, size)
+        with_fleet(empty, size)
         found[vehicles] = {"empty": land_parts(empty, parts), "full": land_parts(full, parts)}
     return found
 
 
 def large(database: Database, size: Size, folder: Path) -> None:
     """Make the large table in `database`; staged answers go to `folder`."""
-    _fill(database, size, _SESSION_ROWS, _LEDGER_ROWS)
+    with_fleet(database, size, _SESSION_ROWS, _LEDGER_ROWS)
     # The rows of the window get the hashes that a landing gives them: only then is a row that did not change seen as such.
     land_parts(database, staged(database, folder, size.vehicles, READ_AT - timedelta(hours=12)))
 
 
-def _fill(database: Database, size: Size, *rows: str) -> None:
-    """Make the fleet, and `rows`."""
+def with_fleet(database: Database, size: Size, *rows: str) -> None:
+    """Make the fleet of `size` in `database`, and what the statements `rows` insert."""
     values = {"vehicles": size.vehicles, "days": size.days, "first": WINDOW.last - timedelta(days=size.days), "read_at": READ_AT}
     with database.writing() as connection:
         for statement in (_FLEET, _FLEET_ROWS, *rows):

@@ -38,17 +38,18 @@ def nightly_seconds(folder: Path, size: Size) -> dict[str, Any]:
     """What one night takes with the large table of `size`. Files go to `folder`."""
     database = Database(folder / "full.duckdb")
     large(database, size, folder / "before")
-    _derive(database, MONTHS, READ_AT)
+    derive_days(database, MONTHS, READ_AT)
     _publish(database, folder)
     parts = staged(database, folder / "night", size.vehicles, READ_AT)
-    landing, _ = _timed(lambda: land_parts(database, parts))
-    deriving, _ = _timed(lambda: _derive(database, WINDOW, READ_AT + timedelta(days=1)))
-    publishing, publication = _timed(lambda: _publish(database, folder))
+    landing, _ = timed(lambda: land_parts(database, parts))
+    deriving, _ = timed(lambda: derive_days(database, WINDOW, READ_AT + timedelta(days=1)))
+    publishing, publication = timed(lambda: _publish(database, folder))
     megabytes = publication.bytes / 1_000_000
     return {"landing": landing, "deriving": deriving, "publishing": publishing, "megabytes": megabytes}
 
 
-def _derive(database: Database, days: DayRange, now: datetime) -> None:
+def derive_days(database: Database, days: DayRange, now: datetime) -> None:
+    """Derive `days` at the instant `now`."""
     with database.writing() as connection:
         derive(
             connection,
@@ -65,7 +66,8 @@ def _publish(database: Database, folder: Path) -> Publication:
     return publish(database, folder / "published", PublishedAccess.OWNER)
 
 
-def _timed(work: Callable[[], T]) -> tuple[Took, T]:
+def timed(work: Callable[[], T]) -> tuple[Took, T]:
+    """What `work` took, and what it gives."""
     wall, cpu = time.monotonic(), time.process_time()
     result = work()
     return {"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}, result

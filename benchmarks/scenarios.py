@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
-from benchmarks.contenders import Contender, bound, dlt, fetch_and_land, landings, publishings, whole_run
+from benchmarks.contenders import Contender, bound, dlt, fetch_and_land, judgings, landings, publishings, whole_run
 from benchmarks.measured import Measured
 from benchmarks.report import Section, Target
 from benchmarks.simulated_api import SimulatedApi, simulated_api
@@ -88,6 +88,20 @@ def published() -> Section:
     return section
 
 
+def rules() -> Section:
+    """What judging by the quality rules costs, beside the landing and behind a past."""
+    steps = ("landing", "judging", "deriving")
+    section = Section("Quality rules over a window of 14 days of 20,000 vehicles, wall s / CPU s", ("", *steps))
+    told = judgings(LARGE_FLEET.vehicles).told
+    for key, name in (("empty", "empty table"), ("full", "10 million rows")):
+        section.rows.append((name, *(f"{told[key][step]['wall']:.2f} / {told[key][step]['cpu']:.2f}" for step in steps)))
+        ratio = told[key]["judging"]["cpu"] / told[key]["landing"]["cpu"]
+        section.targets.append(Target(f"{name}: judging, CPU, in multiples of the landing", ratio, 1.0))
+    ratio = told["full"]["judging"]["cpu"] / told["empty"]["judging"]["cpu"]
+    section.targets.append(Target("10 million rows: judging, CPU, in multiples of that without a past", ratio, 1.5))
+    return section
+
+
 SCENARIOS: Mapping[str, Callable[[], Section]] = {
     "W1": one_day,
     "W2": a_month,
@@ -96,6 +110,7 @@ SCENARIOS: Mapping[str, Callable[[], Section]] = {
     "memory": memory,
     "landing": large_table,
     "publishing": published,
+    "rules": rules,
 }
 """What can be named on the command line, in the order in which it runs."""
 

@@ -11,6 +11,7 @@ from benchmarks.contenders import bound, fetch_and_land, whole_run
 from benchmarks.large_table import Size, landing_seconds
 from benchmarks.published import nightly_seconds
 from benchmarks.report import Section, Target
+from benchmarks.rules import judging_seconds
 from benchmarks.simulated_api import SimulatedApi, simulated_api
 from benchmarks.workloads import Workload
 
@@ -44,6 +45,14 @@ def test_what_a_night_touched_is_published(tmp_path: Path) -> None:
     found = nightly_seconds(tmp_path, Size(vehicles=5, days=60))
     assert sorted(found) == ["deriving", "landing", "megabytes", "publishing"]
     assert found["megabytes"] > 0
+
+
+def test_the_rules_judge_a_window_with_and_without_a_past(tmp_path: Path) -> None:
+    found = judging_seconds(tmp_path, Size(vehicles=5, days=30))
+    assert {place: sorted(steps) for place, steps in found.items()} == {
+        "empty": ["deriving", "judging", "landing"],
+        "full": ["deriving", "judging", "landing"],
+    }
 
 
 def test_a_figure_above_its_target_is_called_not_met() -> None:
