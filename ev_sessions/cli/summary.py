@@ -58,11 +58,17 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
     console.print(
         "Coverage: vehicles read of those due. "
         f"The cost is known for {_share(totals.cost_coverage)} of the energy, the savings for {_share(totals.savings_coverage)}; "
-        f"{totals.quarantined} records are in quarantine. Rate: savings over what the same energy would have cost unsteered, "
-        "the platform's own claim. A day that is not final may still gain sessions: beside it stands, where that is known, "
+        "Rate: savings over what the same energy would have cost unsteered, the platform's own claim. A day that is not final "
+        "may still gain sessions: beside it stands, where that is known, "
         "how much of their energy past days had at its age.",
         style="dim",
     )
+    if totals.quarantined or totals.flagged_sessions:
+        console.print(
+            f"Quality rules keep {totals.quarantined:,} records out and flag {totals.flagged_sessions:,} sessions: "
+            f"`ev-sessions bad-rows --from {days.first} --to {days.last}` lists them.",
+            style="dim",
+        )
 
 
 def _sums(figures: Mapping[Any, Any]) -> tuple[str, str, str, str]:

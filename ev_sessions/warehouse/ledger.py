@@ -84,6 +84,7 @@ class Totals:
     final_days: int
     sessions: int
     quarantined: int
+    flagged_sessions: int
     energy_kwh: Decimal | None
     cost_eur: Decimal | None
     savings_eur: Decimal | None

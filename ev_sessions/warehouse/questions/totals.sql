@@ -4,6 +4,7 @@ SELECT
     count(*) FILTER (is_final),
     coalesce(sum(sessions), 0),
     coalesce(sum(quarantined), 0),
+    coalesce(sum(flagged_sessions), 0),
     sum(energy_kwh),
     sum(cost_eur),
     sum(savings_eur),
