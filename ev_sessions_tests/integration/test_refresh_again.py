@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from ev_sessions.days import DayRange
 from ev_sessions.sandbox import Breakage, Quirks, broken_body
 from ev_sessions.settings import SessionDay
@@ -87,8 +89,12 @@ def test_a_restated_session_gets_a_version_and_its_former_self_is_kept(tmp_path:
         truth = {row["id"]: row["actual_savings_eur"] for row in pipeline.sandbox.truth.fleet_sessions(*bounds(), LONG_AFTER)}
         assert dict(pipeline.rows("SELECT id, actual_savings_eur FROM raw.sessions")) == truth
         assert kept == {session_id: former[session_id] for (session_id,) in restated} != {}
-        changed = sum(figures["changed_rows"] for figures in told_by_day(again, "raw_sessions").values())
-        assert told_of_run(again, "raw_sessions")["restated"] == len(restated) <= changed
+        told = told_by_day(again, "raw_sessions").values()
+        assert told_of_run(again, "raw_sessions")["restated"] == len(restated) <= sum(day["changed_rows"] for day in told)
+        # Restating changed what was there by as much as the metadata of the days say, and of the run.
+        gained = sum((truth[session_id] or 0) - (former[session_id] or 0) for session_id in kept)
+        assert sum(day["restated_savings_eur"] for day in told) == pytest.approx(float(gained)) != 0
+        assert told_of_run(again, "raw_sessions")["restated_savings_eur"] == pytest.approx(float(gained))
 
 
 def bounds() -> tuple[Any, Any]:
@@ -98,11 +104,14 @@ def bounds() -> tuple[Any, Any]:
 def test_a_session_that_is_withdrawn_leaves_the_table_and_is_kept_as_vanished(pipeline: Pipeline) -> None:
     pipeline.refresh(DAYS)
     withdrawn = max(landed_ids(pipeline), key=str)
+    ((energy,),) = pipeline.rows(f"SELECT energy_charged_kwh FROM raw.sessions WHERE id = '{withdrawn}'")
     pipeline.sandbox.withdraw([withdrawn])  # type: ignore[list-item]
     again = pipeline.refresh(DAYS)
     assert landed_ids(pipeline) == true_ids(pipeline, LONG_AFTER) - {withdrawn}
     assert pipeline.rows("SELECT id FROM raw.session_versions WHERE end_reason = 'vanished'") == [(withdrawn,)]
-    assert sum(figures["vanished_rows"] for figures in told_by_day(again, "raw_sessions").values()) == 1
+    told = told_by_day(again, "raw_sessions").values()
+    assert sum(figures["vanished_rows"] for figures in told) == 1
+    assert sum(figures["vanished_kwh"] for figures in told) == pytest.approx(float(energy or 0))
 
 
 def test_a_vehicle_that_the_api_no_longer_knows_is_gone_keeps_its_rows_and_fails_no_check(pipeline: Pipeline) -> None:

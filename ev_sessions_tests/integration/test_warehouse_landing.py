@@ -315,7 +315,7 @@ def _sums(energy: object, cost: object, savings: object) -> dict[str, object]:
     return {"energy_charged_kwh": energy, "actual_cost_eur": cost, "actual_savings_eur": savings}
 
 
-def _effects(changes: LandingReport | DayFigures) -> tuple[Decimal, ...]:
+def _effects(changes: LandingReport | DayFigures) -> tuple[Decimal | int, ...]:
     return (
         changes.restated_kwh,
         changes.restated_cost_eur,
