@@ -57,7 +57,7 @@ def show_days(console: Console, database: Path, days: DayRange) -> None:
     console.print(table)
     console.print(
         "Coverage: vehicles read of those due. "
-        f"The cost is known for {_share(totals.cost_coverage)} of the energy, the savings for {_share(totals.savings_coverage)}; "
+        f"The cost is known for {_share(totals.cost_coverage)} of the energy, the savings for {_share(totals.savings_coverage)}. "
         "Rate: savings over what the same energy would have cost unsteered, the platform's own claim. A day that is not final "
         "may still gain sessions: beside it stands, where that is known, "
         "how much of their energy past days had at its age.",
