@@ -20,7 +20,8 @@ _NO_MONEY_CHANCE = 0.025
 _OMITTED_CHANCE = 0.05
 _UNKNOWN_FIELD_CHANCE = 0.01
 _ENERGY_RESTATED_CHANCE = 0.3
-_OUTCOMES = ("charged", "charged", "charged", "interrupted", None)
+# Of a session at home: mostly there is nothing to say. The one value is none that the documentation names.
+_OUTCOMES = ("interrupted", None, None, None, None)
 
 
 class Session(NamedTuple):

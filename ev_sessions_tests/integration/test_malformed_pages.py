@@ -154,6 +154,8 @@ _answered = st.lists(_pages, min_size=PAGES_AT_ONCE, max_size=PAGES_AT_ONCE).map
 )
 
 
+# Where it fails, Hypothesis wants to print the pages; the assertion says more.
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @given(answered=_answered)
 @settings(max_examples=TIMES, deadline=None, phases=WITHOUT_SHRINKING, suppress_health_check=list(HealthCheck))
 def test_every_record_of_two_thousand_malformed_pages_stands_or_is_quarantined_with_a_reason(
