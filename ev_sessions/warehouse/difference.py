@@ -147,7 +147,10 @@ def difference(connection: duckdb.DuckDBPyConnection, month: DayRange, since: da
     _find(connection, values)
     _take(connection, "then", _THEN.replace("{known}", known_at()), former, values | {"known_at": since.isoformat()})
     _take(connection, "meanwhile", "raw.sessions", former, values | {"known_at": _FOR_EVER})
-    _take(connection, "now", "raw.sessions", settings_now, values | {"known_at": _FOR_EVER})
+    if settings_now == former:
+        connection.execute("CREATE OR REPLACE TEMP TABLE accepted_now AS FROM accepted_meanwhile")
+    else:
+        _take(connection, "now", "raw.sessions", settings_now, values | {"known_at": _FOR_EVER})
     run_sql(connection, read_script("questions/difference/3_changes.sql"), values)
     then, present = (_figures(connection, f"accepted_{step}", values) for step in ("then", "now"))
     if not then.sessions and not present.sessions:
