@@ -333,7 +333,8 @@ RAW_SETTINGS_HISTORY = Table(
 RAW_RECONCILIATIONS = Table(
     "raw",
     "reconciliations",
-    "Our sums of a month beside those that the API gives itself, for a vehicle or the whole organisation, as often as asked.",
+    "Our sums of a month, over all of raw.sessions, beside those that the API gives itself, for a vehicle or the whole "
+    "organisation, as often as asked.",
     ("report_month", "electric_vehicle_id", "asked_at"),
     (
         _OWNER[0],
@@ -344,14 +345,14 @@ RAW_RECONCILIATIONS = Table(
         Column(
             "outcome",
             "VARCHAR",
-            "agrees; edge (agrees where the month is cut another way); differs; unexpected (an answer of unknown shape); failed",
+            "agrees; edge (may differ only in how a month is cut); differs; unexpected (an answer of unknown shape); failed",
             required=True,
         ),
-        Column("sessions", "BIGINT", "Our count", "sessions"),
+        Column("sessions", "BIGINT", "Our count: what the API lists under the month's days", "sessions"),
         Column("api_sessions", "BIGINT", "The API's; null: not given", "sessions"),
-        Column("energy_kwh", "DECIMAL(38,6)", "Our energy", "kWh"),
+        Column("energy_kwh", "DECIMAL(38,6)", "Our energy; null: none is known", "kWh"),
         Column("api_energy_kwh", "DECIMAL(38,6)", "The API's; null: not given", "kWh"),
-        Column("savings_eur", "DECIMAL(38,6)", "Our savings", "EUR"),
+        Column("savings_eur", "DECIMAL(38,6)", "Our savings; null: none are known", "EUR"),
         Column("api_savings_eur", "DECIMAL(38,6)", "The API's; null: not given", "EUR"),
         Column("cause", "VARCHAR", "The likely cause of a difference, or what was unexpected; null: it agrees"),
         Column("run_id", "VARCHAR", "The run that asked", required=True),
