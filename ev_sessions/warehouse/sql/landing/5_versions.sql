@@ -14,8 +14,15 @@ JOIN later_reads AS later
 CREATE OR REPLACE TEMP TABLE disordered AS
 SELECT electric_vehicle_id, id FROM older_sightings
 UNION
--- Seen by an answer, and in the same order or gone in one that was read later and landed before.
-SELECT electric_vehicle_id, id FROM sightings ANTI JOIN fresh USING (electric_vehicle_id, id)
+-- Seen by an answer that is older than what is known, unless it was known for the same then.
+SELECT sighting.electric_vehicle_id, sighting.id
+FROM sightings AS sighting
+ANTI JOIN fresh USING (electric_vehicle_id, id)
+ANTI JOIN standing
+    ON standing.electric_vehicle_id = sighting.electric_vehicle_id
+    AND standing.id = sighting.id
+    AND standing.content_hash = sighting.content_hash
+    AND standing.valid_from <= sighting.fetched_at
 UNION
 SELECT electric_vehicle_id, id
 FROM fresh
