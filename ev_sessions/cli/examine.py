@@ -124,7 +124,7 @@ def examine_rules(settings: Settings) -> Finding:
     in_force = SettingsInForce(settings.report_date, Limits(settings.limits))
     try:
         with database.reading() as connection:
-            otherwise = days_judged_otherwise(connection, in_force)
+            otherwise = days_judged_otherwise(connection, in_force, first=settings.first_day)
     except DatabaseMissing:
         return Finding("rules", State.OK, "nothing is derived yet")
     except EvSessionsError:

@@ -40,10 +40,10 @@ def touch_again(
     return [day for (day,) in connection.execute(marked, bounds).fetchall()]
 
 
-def days_judged_otherwise(connection: duckdb.DuckDBPyConnection, settings: SettingsInForce) -> int:
-    """How many days stand as other settings than `settings` have them. A read-only connection will do."""
+def days_judged_otherwise(connection: duckdb.DuckDBPyConnection, settings: SettingsInForce, *, first: date) -> int:
+    """How many of the derived days from `first` on stand as other settings than `settings` have them."""
     question = read_script("questions/judged_otherwise.sql")
-    ((count,),) = run_sql(connection, question, {"settings": settings.as_json()}).fetchall()
+    ((count,),) = run_sql(connection, question, {"settings": settings.as_json(), "first": first}).fetchall()
     return int(count)
 
 

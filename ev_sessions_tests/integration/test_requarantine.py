@@ -216,14 +216,15 @@ def test_a_command_that_came_to_its_end_judges_every_day_again_the_next_time(sto
     assert touch(stock, SAME, minutes=3) == list(DAYS)
 
 
-def judged_otherwise(stock: Stock, settings: SettingsInForce) -> int:
+def judged_otherwise(stock: Stock, settings: SettingsInForce, first: date = DAYS.first) -> int:
     with stock.database.reading() as connection:
-        return days_judged_otherwise(connection, settings)
+        return days_judged_otherwise(connection, settings, first=first)
 
 
 def test_days_judged_by_other_limits_are_counted_until_each_was_judged_again(stock: Stock) -> None:
     assert judged_otherwise(stock, SAME) == 0
     assert judged_otherwise(stock, OTHER) == 3
+    assert judged_otherwise(stock, OTHER, first=DAYS.last) == 1
     with stock.database.writing() as connection:
         derive_days(connection, DAYS.last, limits=OTHER.limits, derived_at=DERIVED_AT + timedelta(minutes=1))
     assert judged_otherwise(stock, OTHER) == 2

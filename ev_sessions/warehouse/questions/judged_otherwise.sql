@@ -1,4 +1,5 @@
--- How many derived days were judged by other settings than $settings: those derived before these came into force for the last time.
+-- How many of the derived days from $first on stand as other settings than $settings made them: those derived before these came into
+-- force for the last time.
 WITH other AS (
     SELECT max(in_force_from) AS until FROM raw.settings_history WHERE settings <> $settings
 ), present AS (
@@ -8,4 +9,4 @@ WITH other AS (
 )
 SELECT count(*)
 FROM analytics.fleet_daily, present
-WHERE derived_at >= since IS NOT TRUE
+WHERE session_day >= $first AND (derived_at >= since) IS NOT TRUE
