@@ -18,7 +18,7 @@ from ev_sessions.assets.published import published
 from ev_sessions.days import DayRange
 from ev_sessions.ingest.interruptible import run_interruptibly
 from ev_sessions.ingest.plan import VehicleWindow, plan
-from ev_sessions.ingest.reconciliation import Row, ask_sums, months_to_ask, parse_month
+from ev_sessions.ingest.reconciliation import Row, ask_sums, months_to_ask, parse_past_month
 from ev_sessions.partner_api import Counts
 from ev_sessions.resources import Clock, PartnerApiResource, WarehouseResource
 from ev_sessions.tables import RAW_RECONCILIATIONS, RAW_SESSIONS
@@ -79,7 +79,7 @@ def reconciliations_asset(graph: Graph, *, budget: int, share: Decimal) -> dg.As
 
 def _months(graph: Graph, config: ReconcileConfig, asked: Asked) -> list[date]:
     if config.month is not None:
-        return [parse_month(config.month, graph.first_day, asked.asked_at)]
+        return [parse_past_month(config.month, graph.first_day, asked.asked_at)]
     return months_to_ask(graph.first_day, asked.asked_at, asked.lookback_days)
 
 

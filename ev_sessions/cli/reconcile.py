@@ -19,7 +19,7 @@ from ev_sessions.assets.reconciliations import ReconcileConfig
 from ev_sessions.cli.home import recorded_runs
 from ev_sessions.cli.refresh import QUIET, failure_of
 from ev_sessions.definitions import build_defs
-from ev_sessions.ingest.reconciliation import parse_month
+from ev_sessions.ingest.reconciliation import parse_past_month
 from ev_sessions.resources import PartnerApiResource
 from ev_sessions.settings import Settings
 from ev_sessions.warehouse.connection import Database
@@ -42,7 +42,7 @@ def show_reconciliation(environ: Mapping[str, str], month: str | None, vehicles:
     settings = Settings.from_env(environ)
     PartnerApiResource.outside_dagster(settings, environ).client_config()
     if month is not None:
-        parse_month(month, settings.first_day, datetime.now(UTC))
+        parse_past_month(month, settings.first_day, datetime.now(UTC))
     rows = _run(environ, settings, ReconcileConfig(month=month, vehicles=vehicles))
     outcomes = Counter(row["outcome"] for row in rows)
     if as_json:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_day, utc_today
+from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_month, utc_today
 from ev_sessions.ingest.plan import VehicleWindow
 from ev_sessions.partner_api import PartnerApi, RequestFailed, RequestRefused, UnexpectedAnswer
 
@@ -36,16 +36,13 @@ def months_to_ask(first_day: date, now: datetime, lookback_days: int) -> list[da
     return months
 
 
-def parse_month(text: str, first_day: date, now: datetime) -> date:
+def parse_past_month(text: str, first_day: date, now: datetime) -> date:
     """The first day of the month that `text` (YYYY-MM) names.
 
     Raises:
         DayRangeError: it names none, one that is not over at `now` (aware), or one that begins before `first_day`.
     """
-    try:
-        month = DayRange.month(parse_day(f"{text}-01"))
-    except DayRangeError:
-        raise DayRangeError(f"{text!r} is not a month; write it as YYYY-MM, for example 2026-03") from None
+    month = parse_month(text)
     if month.first < first_day:
         raise DayRangeError(f"{text} begins before the first day, {first_day}, so it is not whole here; ask for a later one")
     if month.last >= utc_today(now):
