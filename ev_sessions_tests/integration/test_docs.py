@@ -95,8 +95,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def as_typed(lines: list[str], settings: Mapping[str, str], days: DayRange) -> str:
-    """The lines as one script, with the example's address, credentials and days replaced by real ones."""
+    """The lines as one script, with the example's address, credentials, days, month and instant replaced by real ones."""
     script = "\n".join(lines).replace("2026-03-01", days.first.isoformat()).replace("2026-03-31", days.last.isoformat())
+    script = script.replace("2026-03 ", f"{days.last:%Y-%m} ").replace("2026-04-01T03:15:00Z", "$(date -u +%Y-%m-%dT%H:%M:%SZ)")
     return re.sub(r"^export (\w+)=.*$", lambda line: f"export {line[1]}={settings[line[1]]}", script, flags=re.MULTILINE)
 
 
