@@ -161,6 +161,12 @@ def test_what_the_api_wrote_cannot_move_the_cursor(tell: Tell, history: History)
     assert 'session_outcome: unknown -> "a\\u001b[2J\\nb"' in history(SESSION).stdout
 
 
+def test_nobody_waits_for_the_writer_nor_the_writer_for_a_reader(tell: Tell, history: History, tmp_path: Path) -> None:
+    tell(charged())
+    with Database(tmp_path / "state" / "ev_sessions.duckdb").writing():
+        assert history(SESSION).exit_code == 0
+
+
 def test_an_unknown_session_is_told_in_one_line(tell: Tell, history: History) -> None:
     tell(charged())
     result = history(UUID(int=7))

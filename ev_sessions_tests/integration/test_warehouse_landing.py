@@ -391,6 +391,42 @@ def test_an_answer_read_earlier_and_landed_later_adds_nothing_but_former_version
     assert _versions(connection) == [(1, 1, "restated", READ_AT + HOUR), (2, 1, "superseded", READ_AT + HOUR)]
 
 
+def test_a_late_answer_shows_a_version_between_two_that_are_known(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=5)), run_id="first")
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=7), later=2), run_id="second")
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=6), later=1), run_id="late")
+    versions = "SELECT version, energy_charged_kwh, valid_from, replaced_at, replaced_by_run_id FROM raw.session_versions"
+    assert _rows(connection, f"{versions} ORDER BY version") == [
+        (1, 5, READ_AT, READ_AT + HOUR, "late"),
+        (2, 6, READ_AT + HOUR, READ_AT + 2 * HOUR, "second"),
+    ]
+    assert _rows(connection, "SELECT version, energy_charged_kwh, valid_from, run_id FROM raw.sessions") == [
+        (3, 7, READ_AT + 2 * HOUR, "second")
+    ]
+
+
+def test_a_late_answer_that_does_not_list_a_session_shows_that_it_was_gone_for_a_while(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    land_answers(_week(session(1, MONDAY), later=2))
+    report = land_answers(_week(later=1))
+    assert _versions(connection) == [(1, 1, "vanished", READ_AT + HOUR)]
+    assert _rows(connection, "SELECT version, first_seen_at, valid_from FROM raw.sessions") == [(2, READ_AT, READ_AT + 2 * HOUR)]
+    assert (report.vanished, report.touched_days) == (0, [MONDAY])
+
+
+def test_a_version_that_lands_late_ended_as_the_one_before_it_was_taken_to_have_ended(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=5)))
+    land_answers(_week(later=2, rejected=[Rejection(str(UUID(int=1)))]))
+    land_answers(_week(session(1, MONDAY, energy_charged_kwh=6), later=1))
+    assert _versions(connection) == [(1, 1, "restated", READ_AT + HOUR), (1, 2, "quarantined", READ_AT + 2 * HOUR)]
+
+
 def test_an_old_answer_does_not_bring_back_a_session_that_was_lost_from_another_day_since(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:

@@ -151,6 +151,15 @@ WITH shown AS (
     FROM spells
     JOIN (SELECT electric_vehicle_id, id, price_zone, time_zone FROM recorded) USING (electric_vehicle_id, id)
     GROUP BY ALL
+), ends AS (
+    SELECT
+        electric_vehicle_id,
+        id,
+        replaced_at,
+        arg_min(end_reason, end_reason = 'superseded') FILTER (end_reason <> 'restated') AS end_reason,
+        arg_min(replaced_by_run_id, end_reason = 'superseded') AS replaced_by_run_id
+    FROM recorded
+    GROUP BY ALL
 )
 SELECT
     shown.* REPLACE (
@@ -161,10 +170,10 @@ SELECT
         stamps.first_seen_at AS first_seen_at,
         stamps.price_zone AS price_zone,
         stamps.time_zone AS time_zone,
-        coalesce(former.replaced_by_run_id, $run_id) AS replaced_by_run_id,
+        coalesce(ends.replaced_by_run_id, $run_id) AS replaced_by_run_id,
         CASE
             WHEN spell.next_content_hash IS NOT NULL THEN 'restated'
-            WHEN former.end_reason <> 'restated' THEN former.end_reason
+            WHEN ends.end_reason IS NOT NULL THEN ends.end_reason
             WHEN rejection.session_id IS NOT NULL THEN 'quarantined'
             ELSE 'vanished'
         END AS end_reason
@@ -172,11 +181,10 @@ SELECT
 FROM spells AS spell
 JOIN shown USING (electric_vehicle_id, id, content_hash)
 JOIN stamps USING (electric_vehicle_id, id)
-LEFT JOIN recorded AS former
-    ON former.electric_vehicle_id = spell.electric_vehicle_id
-    AND former.id = spell.id
-    AND former.content_hash = spell.content_hash
-    AND former.replaced_at = spell.replaced_at
+LEFT JOIN ends
+    ON ends.electric_vehicle_id = spell.electric_vehicle_id
+    AND ends.id = spell.id
+    AND ends.replaced_at = spell.replaced_at
 LEFT JOIN rejections AS rejection
     ON rejection.electric_vehicle_id = spell.electric_vehicle_id
     AND rejection.session_id = spell.id
