@@ -129,11 +129,11 @@ def derive(
         "lookback_days": lookback_days,
         "derived_at": derived_at,
     }
-    record_settings(connection, SettingsInForce(report_date, limits), since=derived_at, run_id=run_id)
+    settings = SettingsInForce(report_date, limits)
     figures: list[DayFigures] = []
     novelties: list[Novelty] = []
     for chunk in _chunks(connection, days):
-        derived, found = _derive_frugally(connection, limits, values | {"days": chunk})
+        derived, found = _derive_frugally(connection, settings, values | {"days": chunk})
         figures += derived
         novelties += found
     figures.sort(key=lambda day: day.session_day)
@@ -150,22 +150,23 @@ def _chunks(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Iterator[l
 
 
 def _derive_frugally(
-    connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]
+    connection: duckdb.DuckDBPyConnection, settings: SettingsInForce, values: Mapping[str, object]
 ) -> tuple[list[DayFigures], list[Novelty]]:
-    return frugally(connection, _MEGABYTES, lambda: _derive(connection, limits, values))
+    return frugally(connection, _MEGABYTES, lambda: _derive(connection, settings, values))
 
 
 def _derive(
-    connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]
+    connection: duckdb.DuckDBPyConnection, settings: SettingsInForce, values: Mapping[str, object]
 ) -> tuple[list[DayFigures], list[Novelty]]:
     with transaction(connection):
+        record_settings(connection, settings, values)
         run_script(connection, "models/ratio.sql", values)
         run_script(connection, "models/age.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
         _keep(connection, "contents_before", read_script("models/month_contents.sql"), values)
-        novelties = _judge(connection, limits, values)
-        _derive_sessions(connection, limits, values)
-        _derive_days(connection, limits, values)
+        novelties = _judge(connection, settings.limits, values)
+        _derive_sessions(connection, settings.limits, values)
+        _derive_days(connection, settings.limits, values)
         _keep(connection, "contents_after", read_script("models/month_contents.sql"), values)
         run_sql(connection, read_script("models/touched_months.sql", month_days=read_script("models/month_days.sql")), values)
         connection.execute("DELETE FROM raw.touched_days WHERE session_day IN (SELECT session_day FROM asked_days)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -18,10 +19,10 @@ _REPORT_DATE = "REPORT_DATE"
 # Of the same instant the later run's holds: a clock may stand still.
 _RECORD = """
     DELETE FROM raw.settings_history
-    WHERE in_force_from = $in_force_from;
+    WHERE in_force_from = $derived_at;
 
     INSERT INTO raw.settings_history BY NAME
-    SELECT $in_force_from AS in_force_from, $settings AS settings, $program_version AS program_version, $run_id AS run_id;
+    SELECT $derived_at AS in_force_from, $settings AS settings, $program_version AS program_version, $run_id AS run_id;
 """
 
 
@@ -40,15 +41,17 @@ class SettingsInForce:
         return json.dumps({_REPORT_DATE: self.report_date.value} | dict(sorted(limits.items())))
 
 
-def record_settings(connection: duckdb.DuckDBPyConnection, settings: SettingsInForce, *, since: datetime, run_id: str) -> None:
-    """Add a row where `settings`, or the version of this program, are not those of the newest row."""
+def record_settings(connection: duckdb.DuckDBPyConnection, settings: SettingsInForce, values: Mapping[str, object]) -> None:
+    """Add a row where `settings`, or the version of this program, are not those of the newest row.
+
+    `values` has the `derived_at` (aware) from which they are in force, and the `run_id`.
+    """
     present = (settings.as_json(), version("ev-sessions"))
     newest = connection.execute(
         "SELECT settings, program_version FROM raw.settings_history ORDER BY in_force_from DESC LIMIT 1"
     ).fetchone()
     if newest != present:
-        row = {"in_force_from": since, "settings": present[0], "program_version": present[1], "run_id": run_id}
-        run_sql(connection, _RECORD, row)
+        run_sql(connection, _RECORD, {**values, "settings": present[0], "program_version": present[1]})
 
 
 def settings_at(connection: duckdb.DuckDBPyConnection, instant: datetime) -> SettingsInForce | None:

@@ -15,7 +15,9 @@ WITH accepted AS (
     ANTI JOIN {kept_out} AS kept_out
         ON kept_out.electric_vehicle_id = fact.electric_vehicle_id
         AND try_cast(kept_out.record_key AS UUID) = fact.id
-    LEFT JOIN judged ON judged.electric_vehicle_id = fact.electric_vehicle_id AND judged.id = fact.id
+    LEFT JOIN (
+        SELECT electric_vehicle_id, id, warnings FROM judged WHERE len(warnings) > 0
+    ) AS flagged ON flagged.electric_vehicle_id = fact.electric_vehicle_id AND flagged.id = fact.id
 )
 SELECT
     * EXCLUDE (
