@@ -74,8 +74,8 @@ LIMITS = (
 )
 
 _BY_NAME = {limit.name: limit for limit in LIMITS}
-# Limits are as large and as fine as the numbers that they are held against.
-_TOO_LARGE, _PLACES = 10**12, 6
+# Limits are as fine as the numbers that they are held against, and no stamp that is so many days away overflows.
+_TOO_LARGE, _PLACES = 10**6, 6
 _ZONE = re.compile(r"[A-Z0-9_]+")
 
 
@@ -119,5 +119,5 @@ def _number(name: str, value: object) -> Decimal:
     except InvalidOperation:
         raise ValueError(f"the limit {name!r} is {value!r}, which is not a number") from None
     if not number.is_finite() or abs(number) >= _TOO_LARGE or number != round(number, _PLACES):
-        raise ValueError(f"the limit {name!r} is {value!r}, which is not a number below 10^12 with {_PLACES} places at most")
+        raise ValueError(f"the limit {name!r} is {value!r}, which is not a number below 10^6 with {_PLACES} places at most")
     return number

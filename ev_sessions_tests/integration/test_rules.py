@@ -13,7 +13,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
-from ev_sessions.limits import Limits
+from ev_sessions.limits import LIMITS, Limits
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
     RAW_QUARANTINE,
@@ -173,6 +173,15 @@ def test_errors_keep_out_warnings_are_flags_and_information_is_only_counted(verd
         warnings = {name for name in found if RULE[name].severity is Severity.WARN}
         assert verdicts.reasons.get(session_id, set()) == errors, case
         assert verdicts.flags.get(session_id) == (None if errors else warnings), case
+
+
+@pytest.mark.parametrize("value", ["999999.999999", "-999999.999999", "0", "0.000001", "12.5"])
+def test_rules_judge_by_limits_of_any_size(connection: duckdb.DuckDBPyConnection, value: str) -> None:
+    add_cases(connection)
+    judged(connection, {limit.name: value for limit in LIMITS})
+    assert len(rows_of(connection, ANALYTICS_SESSIONS)) + len(rows_of(connection, RAW_QUARANTINE)) == len(
+        rows_of(connection, RAW_SESSIONS)
+    )
 
 
 # One session

@@ -78,7 +78,7 @@ def test_a_limit_has_its_default_until_it_is_replaced(limit: Limit) -> None:
     assert {other.name for other in LIMITS if Limits.of({limit.name: "7.25"}).value(other.name) != other.default} == {limit.name}
 
 
-@given(st.sampled_from(BY_ZONE), st.none() | st.integers(), st.none() | st.integers())
+@given(st.sampled_from(BY_ZONE), st.none() | st.integers(-999, 999), st.none() | st.integers(-999, 999))
 def test_a_zones_own_limit_counts_before_the_general_one_and_that_before_the_default(
     limit: Limit, general: int | None, own: int | None
 ) -> None:
@@ -100,6 +100,9 @@ def test_a_zones_own_limit_counts_before_the_general_one_and_that_before_the_def
         (":cost_unusual_max", 1, "cannot be set for the price zone ''"),
         ("'; DROP:cost_unusual_max", 1, "cannot be set for the price zone"),
         ("stay_long_hours", "much", "'stay_long_hours' is 'much', which is not a number"),
+        ("stay_long_hours", "1000000", "which is not a number below 10^6"),
+        ("stay_long_hours", "1e30", "which is not a number below 10^6"),
+        ("stay_long_hours", "0.0000001", "with 6 places at most"),
         ("stay_long_hours", "NaN", "which is not a number"),
         ("stay_long_hours", "-Infinity", "which is not a number"),
         ("stay_long_hours", "", "which is not a number"),
