@@ -76,11 +76,12 @@ def quality_checks(graph: Graph, *, lookback_days: int) -> dg.AssetChecksDefinit
 def agreement_of_figures(connection: duckdb.DuckDBPyConnection, published: Path, days: DayRange) -> Finding:
     """Whether the tables add up to the sessions of `days`, and the files in the folder `published` to the tables."""
     tables, files = compare_tables(connection, days), compare_published(connection, published, days)
-    months = f", but for {tables.months_waiting} months that wait to be summed up" if tables.months_waiting else ""
-    unpublished = f", but for {files.days_unpublished} days that are not published yet" if files.days_unpublished else ""
+    waiting = {"months to be summed up": tables.months_waiting, "days to be published": files.days_unpublished}
+    left = ", ".join(f"{what} {count}" for what, count in waiting.items() if count)
     differences = [*tables.differences, *files.differences]
     if not differences:
-        return Finding(passed=True, sentence=f"tables and published files of {days} add up{months}{unpublished}")
+        not_compared = f"; not compared yet: {left}" if left else ""
+        return Finding(passed=True, sentence=f"tables and published files of {days} add up{not_compared}")
     others = f", and {len(differences) - 1} more differ" if len(differences) > 1 else ""
     sentence = (
         f"{differences[0]}{others}; `ev-sessions requarantine --from {days.first} --to {days.last}` derives and publishes the "

@@ -13,6 +13,8 @@ import dagster as dg
 import pytest
 
 from ev_sessions.automation.refresh import range_tags
+from ev_sessions.checks.findings import Finding
+from ev_sessions.checks.quality import agreement_of_figures
 from ev_sessions.days import ONE_DAY, DayRange
 from ev_sessions.definitions import build_defs
 from ev_sessions.resources import WarehouseResource
@@ -50,6 +52,11 @@ class Judged:
     def publish(self) -> None:
         WarehouseResource.from_settings(self.settings).publish()
 
+    def agreement(self) -> Finding:
+        """Whether the figures of both days agree."""
+        with self.database.reading() as connection:
+            return agreement_of_figures(connection, self.settings.published_path, DAYS)
+
     def check(self, days: DayRange = DAYS) -> dg.ExecuteInProcessResult:
         """Run the checks of `sessions` over the partitions `days`."""
         keys = [dg.AssetCheckKey(dg.AssetKey("sessions"), name) for name in (*Family, "figures_agree")]
@@ -64,7 +71,7 @@ class Judged:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> Iterator[Judged]:
-    """Two days with a session each, summed up and published, on which no rule is known to be broken."""
+    """Two days with a session each, summed up, on which no rule is known to be broken. Nothing is published yet."""
     with dg.DagsterInstance.ephemeral(str(tmp_path / "artifacts")) as instance:
         found = Judged(named({"state_dir": str(tmp_path / "state"), "first_day": "2026-01-01"}), instance)
         with found.database.writing() as connection:
@@ -79,7 +86,6 @@ def judged(tmp_path: Path) -> Iterator[Judged]:
             derive_days(connection, DAYS.first, DAYS.last)
             sum_months(connection, pending_months(connection), run_id="months", derived_at=NOW)
             connection.execute("TRUNCATE analytics.rule_hits")
-        found.publish()
         yield found
 
 
@@ -212,27 +218,31 @@ def _query(judged: Judged, query: str) -> list[tuple[Any, ...]]:
         ),
     ],
 )
-def test_a_table_that_does_not_add_up_fails_the_run_and_is_named_with_both_sums(
-    judged: Judged, statement: str, told: str
-) -> None:
+def test_a_table_that_does_not_add_up_is_named_with_both_sums(judged: Judged, statement: str, told: str) -> None:
     judged.change(statement)
+    found = judged.agreement()
+    assert not found.passed
+    assert found.sentence.startswith(told)
+    assert "ev-sessions requarantine --from 2026-03-10 --to 2026-03-11" in found.sentence
+
+
+def test_figures_that_disagree_are_red_and_fail_the_run_in_the_same_words(judged: Judged) -> None:
+    judged.change("UPDATE analytics.daily_energy SET energy_kwh = 1")
     result = judged.check()
     assert not result.success
-    (message,) = failures(result)
-    assert message.startswith(told)
-    assert "ev-sessions requarantine --from 2026-03-10 --to 2026-03-11" in message
     (evaluation,) = [found for found in result.get_asset_check_evaluations() if found.check_name == "figures_agree"]
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert failures(result) == [evaluation.description]
 
 
-def test_a_published_file_that_is_not_its_table_fails_the_run(judged: Judged) -> None:
+def test_a_published_file_that_is_not_its_table_is_named_with_both_sums(judged: Judged) -> None:
+    judged.publish()
     # Behind the back of the publishing, which tells what to write by when a day was derived.
     judged.change("UPDATE analytics.sessions SET actual_cost_eur = 1 WHERE session_day = '2026-03-10'")
     judged.change("UPDATE analytics.daily_savings SET cost_eur = 1 WHERE session_day = '2026-03-10'")
     judged.change("UPDATE analytics.fleet_daily SET cost_eur = 1 WHERE session_day = '2026-03-10'")
     judged.change("UPDATE analytics.monthly_savings SET cost_eur = 3")
-    (message,) = failures(judged.check())
-    assert message.startswith(
+    assert judged.agreement().sentence.startswith(
         "cost_eur of 2026-03-10 is 2.000000 in the published analytics.sessions and 1.000000 in analytics.sessions, "
         "and 3 more differ"
     )
@@ -241,34 +251,29 @@ def test_a_published_file_that_is_not_its_table_fails_the_run(judged: Judged) ->
 def test_a_month_that_waits_to_be_summed_up_is_left_out_and_said(judged: Judged) -> None:
     judged.change("UPDATE analytics.monthly_savings SET cost_eur = 3, derived_at = now()")
     judged.change("INSERT INTO raw.touched_months VALUES ('2026-03-01', now(), 'derive')")
-    evaluation = judged.told("figures_agree")
-    assert evaluation.passed
-    assert evaluation.description == (
-        "tables and published files of 2026-03-10..2026-03-11 add up, but for 1 months that wait to be summed up"
+    found = judged.agreement()
+    assert found.passed
+    assert found.sentence == (
+        "tables and published files of 2026-03-10..2026-03-11 add up; not compared yet: "
+        "months to be summed up 1, days to be published 2"
     )
 
 
 def test_days_that_are_not_published_yet_are_left_out_and_said(judged: Judged) -> None:
+    judged.publish()
     with judged.database.writing() as connection:
         connection.execute("UPDATE raw.sessions SET actual_cost_eur = 1")
         derive_days(connection, DAY, derived_at=NOW + ONE_DAY)
         sum_months(connection, pending_months(connection), run_id="months", derived_at=NOW + ONE_DAY)
-    assert judged.told("figures_agree").description == (
-        "tables and published files of 2026-03-10..2026-03-11 add up, but for 1 days that are not published yet"
+    assert judged.agreement().sentence == (
+        "tables and published files of 2026-03-10..2026-03-11 add up; not compared yet: days to be published 1"
     )
     judged.publish()
-    assert judged.told("figures_agree").description == "tables and published files of 2026-03-10..2026-03-11 add up"
-
-
-def test_before_the_first_publishing_only_the_tables_are_compared(judged: Judged) -> None:
-    for name in ("ev_sessions.duckdb",):
-        (judged.settings.published_path / name).unlink()
-    evaluation = judged.told("figures_agree")
-    assert evaluation.passed
-    assert "but for 2 days that are not published yet" in (evaluation.description or "")
+    assert judged.agreement().sentence == "tables and published files of 2026-03-10..2026-03-11 add up"
 
 
 def test_sessions_of_a_month_that_the_monthly_table_does_not_have_are_told(judged: Judged) -> None:
     judged.change("TRUNCATE analytics.monthly_savings")
-    (message,) = failures(judged.check())
-    assert message.startswith("sessions of 2026-03-01 is 0 in analytics.monthly_savings and 2 in analytics.sessions")
+    assert judged.agreement().sentence.startswith(
+        "sessions of 2026-03-01 is 0 in analytics.monthly_savings and 2 in analytics.sessions"
+    )
