@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -21,7 +21,7 @@ from ev_sessions.settings import ReportDate
 from ev_sessions.tables import RAW_QUARANTINE, RAW_TOUCHED_DAYS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.derive import derive
-from ev_sessions.warehouse.landing import LandingReport, land
+from ev_sessions.warehouse.landing import LandingReport, WrongSessionDay, land
 from ev_sessions_tests.parts import Answer, Rejection, Row, session, write_part
 from ev_sessions_tests.raw_rows import empty, insert, rows_of, touched
 
@@ -49,7 +49,9 @@ def connection(warehouse: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnectio
     return warehouse
 
 
-def land_parts(connection: duckdb.DuckDBPyConnection, parts: Sequence[Path]) -> LandingReport:
+def land_parts(
+    connection: duckdb.DuckDBPyConnection, parts: Sequence[Path], limits: Mapping[str, float] | None = None
+) -> LandingReport:
     return land(
         connection,
         parts,
@@ -57,7 +59,7 @@ def land_parts(connection: duckdb.DuckDBPyConnection, parts: Sequence[Path]) -> 
         landed_at=READ_AT + 24 * HOUR,
         zones={},
         default_time_zone="Europe/Berlin",
-        limits=Limits(),
+        limits=Limits.of(limits or {}),
         hold_share=1.0,
     )
 
@@ -67,8 +69,8 @@ def land_answers(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> Land:
     """Stages the answers as one part, lands it, and derives what that touched."""
     numbers = count()
 
-    def land_them(*answers: Answer) -> LandingReport:
-        report = land_parts(connection, [write_part(tmp_path / f"part-{next(numbers)}", answers)])
+    def land_them(*answers: Answer, limits: Mapping[str, float] | None = None) -> LandingReport:
+        report = land_parts(connection, [write_part(tmp_path / f"part-{next(numbers)}", answers)], limits)
         derive_touched(connection)
         return report
 
@@ -215,6 +217,22 @@ def test_an_id_of_two_vehicles_is_listed_with_what_else_is_wrong_until_one_of_th
     }
     land_answers(answer(vehicle=OTHER_CAR, later=1))
     assert reasons(connection) == {(CAR.int, 1): ["ends_before_plug_in"]}
+
+
+@pytest.mark.parametrize(
+    ("limits", "lands"),
+    [({}, False), ({"outside_share": 0.5}, True), ({"outside_share": 0.49}, False), ({"outside_vehicles": 3}, True)],
+)
+def test_the_limits_of_what_may_lie_outside_the_days_asked_for_can_be_replaced(
+    land_answers: Land, limits: Mapping[str, float], lands: object
+) -> None:
+    outside = [Rejection("x", "outside_window: its plug_in_time falls on 2026-01-01")]
+    answers = [answer(stay(car.int, MONDAY), vehicle=car, rejected=outside) for car in (CAR, OTHER_CAR)]
+    if lands:
+        assert land_answers(*answers, limits=limits).quarantined == 2
+    else:
+        with pytest.raises(WrongSessionDay):
+            land_answers(*answers, limits=limits)
 
 
 # Neighbours on other days
