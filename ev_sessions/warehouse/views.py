@@ -14,6 +14,7 @@ _ROWS = {
     Period.DAY: "analytics.sessions",
     Period.MONTH: "(SELECT *, date_trunc('month', report_date)::DATE AS report_month FROM analytics.sessions)",
 }
+_OURS = "made by ev-sessions"
 _PERIODS = {view: period for (period, _), view in MEASURES.items()}
 
 
@@ -24,14 +25,15 @@ def view_statements() -> list[str]:
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, schema_version: int) -> None:
     """Make the views anew where those of the database are not the ones that this program makes on tables of this version."""
-    stamp = hashlib.blake2b("\n".join((str(schema_version), *view_statements())).encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b("\n".join((str(schema_version), *view_statements())).encode(), digest_size=8).hexdigest()
+    stamp = f"{_OURS} {digest}"
     if _stamps(connection) != {view.name: stamp for view in ALL_VIEWS}:
         with transaction(connection):
             _make(connection, stamp)
 
 
 def _make(connection: duckdb.DuckDBPyConnection, stamp: str) -> None:
-    # A view that was declared once and is no longer would otherwise stay for good.
+    # Also those that were declared once and are no longer; what people made stays.
     for name in _stamps(connection):
         connection.execute(f'DROP VIEW analytics."{name}"')
     for statement in view_statements():
@@ -40,10 +42,15 @@ def _make(connection: duckdb.DuckDBPyConnection, stamp: str) -> None:
         connection.execute(f"COMMENT ON VIEW {view.full_name} IS '{stamp}'")
 
 
-def _stamps(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
-    """The comment of each of our views, which tells what it was made of."""
+def _stamps(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The comment of each of our views, which tells that it is ours and what it was made of."""
     rows = connection.execute(
-        "SELECT view_name, comment FROM duckdb_views() WHERE database_name = current_database() AND schema_name = 'analytics'"
+        """
+        SELECT view_name, comment
+        FROM duckdb_views()
+        WHERE database_name = current_database() AND schema_name = 'analytics' AND starts_with(comment, ?)
+        """,
+        [_OURS],
     )
     return dict(rows.fetchall())
 
