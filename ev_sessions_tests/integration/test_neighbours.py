@@ -1,0 +1,143 @@
+"""What sessions of a vehicle tell of each other, beside a plain computation of the same: every pair, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ev_sessions.limits import Limits
+from ev_sessions.tables import RAW_SESSIONS
+from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.judging import judged
+from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, RULES, Family
+from ev_sessions.warehouse.scripts import run_script
+from ev_sessions_tests.raw_rows import DAY, NOW, Row, empty, insert, session
+
+MINUTE, HOUR, ONE_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+SEQUENCE = {rule.name for rule in RULES if rule.family is Family.SEQUENCE}
+
+Verdicts = dict[UUID, set[str]]
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    with Database(tmp_path_factory.mktemp("neighbours") / "neighbours.duckdb").writing() as connection:
+        run_script(connection, "models/ratio.sql", {})
+        yield connection
+
+
+_lengths = st.sampled_from([None, -HOUR, 4 * MINUTE, 5 * HOUR, 11 * HOUR + 55 * MINUTE, 12 * HOUR, 26 * HOUR, 150 * HOUR])
+_plug_ins = st.sampled_from([-12 * HOUR, timedelta(0), 2 * MINUTE, 5 * HOUR])
+
+
+@st.composite
+def _rows(draw: st.DrawFn) -> list[Row]:
+    """Sessions of two vehicles within three weeks, of which many share time, follow one another or were seen at once."""
+    rows = []
+    for number in range(draw(st.integers(2, 9))):
+        row = session(
+            str(number), of=draw(st.sampled_from(["v1", "v1", "v1", "v2"])), day=DAY + draw(st.integers(0, 20)) * ONE_DAY
+        )
+        begin, length = row["plug_in_time"] + draw(_plug_ins), draw(_lengths)
+        rows.append(
+            row
+            | {
+                "plug_in_time": begin,
+                "unplug_time": None if length is None else begin + length,
+                "first_seen_at": NOW - draw(st.integers(0, 1)) * HOUR,
+                "energy_charged_kwh": draw(st.sampled_from([None, Decimal(5), Decimal(5), Decimal(6)])),
+                "initial_soc_pct": draw(st.sampled_from([None, Decimal(42), Decimal("42.1")])),
+                "final_soc_pct": draw(st.sampled_from([None, Decimal(40), Decimal(90)])),
+            }
+        )
+    return rows
+
+
+@given(rows=_rows(), some=st.sets(st.integers(0, 20), min_size=1))
+@settings(max_examples=60, deadline=None)
+def test_sessions_tell_of_each_other_what_a_look_at_every_pair_tells_whichever_days_are_judged(
+    connection: duckdb.DuckDBPyConnection, rows: list[Row], some: set[int]
+) -> None:
+    empty(connection)
+    insert(connection, RAW_SESSIONS, *rows)
+    days = {DAY + number * ONE_DAY for number in some}
+    assert found(connection, days) == {row["id"]: expected(row, rows) for row in rows if row["session_day"] in days}
+
+
+def found(connection: duckdb.DuckDBPyConnection, days: set[date]) -> Verdicts:
+    """The rules about neighbours that each session of `days` breaks."""
+    listed = ", ".join(f"('{day}'::DATE)" for day in days)
+    query = judged(Limits(), days=f"SELECT * FROM (VALUES {listed}) AS days(session_day)")
+    rows = connection.execute(f"SELECT id, errors || warnings || infos FROM ({query})").fetchall()
+    ids = connection.execute(
+        "SELECT id FROM raw.sessions WHERE list_contains($days, session_day)", {"days": list(days)}
+    ).fetchall()
+    return {key: set() for (key,) in ids} | {key: SEQUENCE & set(names) for key, names in rows}
+
+
+def expected(row: Row, rows: Sequence[Row]) -> set[str]:
+    """The same, told by every pair."""
+    if not is_sound(row):
+        return set()
+    others = [other for other in rows if other is not row and are_near(row, other) and is_sound(other)]
+    sharing = [other for other in others if share_time(row, other)]
+    before = max((other for other in others if order(other) < order(row)), key=order, default=None)
+    return {
+        name
+        for name, broken in {
+            "overlap": any(begun(other) < begun(row) for other in sharing),
+            "counted_twice": any(seen(other) < seen(row) and same_energy(row, other) for other in sharing),
+            "split_stay": before is not None and is_split(before, row),
+            "session_missing": before is not None and is_gap(before["final_soc_pct"], row["initial_soc_pct"]),
+        }.items()
+        if broken
+    }
+
+
+def is_sound(row: Row) -> bool:
+    """Whether it breaks no error rule by itself: of those only ends before plug-in occur here."""
+    return row["unplug_time"] is None or row["unplug_time"] >= row["plug_in_time"]
+
+
+def are_near(one: Row, other: Row) -> bool:
+    same_vehicle = one["electric_vehicle_id"] == other["electric_vehicle_id"]
+    return same_vehicle and abs(one["session_day"] - other["session_day"]) <= NEIGHBOUR_DAYS * ONE_DAY
+
+
+def share_time(one: Row, other: Row) -> bool:
+    if one["unplug_time"] is None or other["unplug_time"] is None:
+        return False
+    shared = min(one["unplug_time"], other["unplug_time"]) - max(one["plug_in_time"], other["plug_in_time"])
+    return bool(shared > 5 * MINUTE)
+
+
+def same_energy(one: Row, other: Row) -> bool:
+    return one["energy_charged_kwh"] is not None and one["energy_charged_kwh"] == other["energy_charged_kwh"]
+
+
+def is_split(before: Row, row: Row) -> bool:
+    end = before["unplug_time"]
+    return end is not None and bool(timedelta(0) <= row["plug_in_time"] - end <= 5 * MINUTE)
+
+
+def is_gap(final: Decimal | None, initial: Decimal | None) -> bool:
+    return final is not None and initial is not None and initial > final + 2
+
+
+def order(row: Row) -> tuple[object, ...]:
+    return row["session_day"], row["plug_in_time"], row["id"]
+
+
+def begun(row: Row) -> tuple[object, ...]:
+    return row["plug_in_time"], row["id"]
+
+
+def seen(row: Row) -> tuple[object, ...]:
+    return row["first_seen_at"], row["plug_in_time"], row["id"]
