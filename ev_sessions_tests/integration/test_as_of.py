@@ -92,7 +92,7 @@ def content(connection: duckdb.DuckDBPyConnection, relation: str, instant: datet
 
 
 @given(sequence=answers())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_as_of_an_instant_the_sessions_are_those_that_stood_when_the_answers_read_until_then_had_landed(
     connection: duckdb.DuckDBPyConnection, land_answer: Land, sequence: list[Answer]
 ) -> None:
