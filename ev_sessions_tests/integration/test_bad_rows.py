@@ -22,7 +22,9 @@ from ev_sessions.settings import PublishedAccess
 from ev_sessions.tables import RAW_QUARANTINE, RAW_SESSIONS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import publish
-from ev_sessions_tests.pipeline import named, own_environment
+from ev_sessions.warehouse.quality import RULES_ABOUT_ROWS
+from ev_sessions.warehouse.rules import BY_NAME, Severity
+from ev_sessions_tests.pipeline import named, own_environment, pipeline_over, sandbox_with, trailing
 from ev_sessions_tests.raw_rows import DAY, derive_days, insert, kept_out, session, uid, vehicle
 
 NEXT = DAY + ONE_DAY
@@ -189,3 +191,17 @@ def test_before_anything_is_published_that_is_told_in_one_line(tmp_path: Path) -
 def test_nothing_asks_for_the_database_itself_so_a_run_may_write_meanwhile(state: Path) -> None:
     with Database(state / "ev_sessions.duckdb").writing():
         assert len(rows(state)) > 0
+
+
+def test_of_a_simulated_fleet_as_many_rows_are_listed_as_the_daily_counts_say(tmp_path: Path) -> None:
+    sandbox = sandbox_with(vehicles=20, days=10, malformed_rate=0.05)
+    with pipeline_over(sandbox, tmp_path) as pipeline:
+        assert pipeline.refresh(trailing(10)).success
+        hits = dict(pipeline.rows("SELECT rule, sum(hits) FROM analytics.rule_hits GROUP BY rule"))
+        listed = {
+            name: count
+            for severity in Severity
+            for name, count in json.loads(bad_rows(pipeline.state, "--json", "--severity", severity).stdout)["counts"].items()
+        }
+    assert hits["malformed"] > 0
+    assert listed == {name: count for name, count in hits.items() if BY_NAME[name] in RULES_ABOUT_ROWS}

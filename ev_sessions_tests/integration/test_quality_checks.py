@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from ev_sessions.automation.refresh import range_tags
 from ev_sessions.checks.findings import Finding
 from ev_sessions.checks.quality import agreement_of_figures
-from ev_sessions.days import ONE_DAY, DayRange
+from ev_sessions.days import ONE_DAY, DayRange, utc_today
 from ev_sessions.definitions import build_defs
 from ev_sessions.resources import WarehouseResource
 from ev_sessions.settings import Settings
@@ -57,12 +57,14 @@ class Judged:
         with self.database.reading() as connection:
             return agreement_of_figures(connection, self.settings.published_path, DAYS)
 
-    def check(self, days: DayRange = DAYS) -> dg.ExecuteInProcessResult:
-        """Run the checks of `sessions` over the partitions `days`."""
+    def check(self, days: DayRange | None = DAYS) -> dg.ExecuteInProcessResult:
+        """Run the checks of `sessions` over the partitions `days`, or over none."""
         keys = [dg.AssetCheckKey(dg.AssetKey("sessions"), name) for name in (*Family, "figures_agree")]
         alone = dg.Definitions(jobs=[dg.define_asset_job("checks_alone", selection=dg.AssetSelection.checks(*keys))])
         job = dg.Definitions.merge(build_defs(self.environ), alone).resolve_job_def("checks_alone")
-        return job.execute_in_process(instance=self.instance, tags=range_tags(days), raise_on_error=False, run_config=QUIET)
+        return job.execute_in_process(
+            instance=self.instance, tags=range_tags(days) if days else {}, raise_on_error=False, run_config=QUIET
+        )
 
     def told(self, check: str, days: DayRange = DAYS) -> dg.AssetCheckEvaluation:
         (evaluation,) = [found for found in self.check(days).get_asset_check_evaluations() if found.check_name == check]
@@ -73,7 +75,7 @@ class Judged:
 def judged(tmp_path: Path) -> Iterator[Judged]:
     """Two days with a session each, summed up, on which no rule is known to be broken. Nothing is published yet."""
     with dg.DagsterInstance.ephemeral(str(tmp_path / "artifacts")) as instance:
-        found = Judged(named({"state_dir": str(tmp_path / "state"), "first_day": "2026-01-01"}), instance)
+        found = Judged(named({"state_dir": str(tmp_path / "state"), "first_day": "2024-01-01"}), instance)
         with found.database.writing() as connection:
             insert(connection, RAW_VEHICLES, vehicle("v1"))
             measured: dict[str, Any] = {
@@ -121,6 +123,13 @@ def test_nothing_broken_turns_every_check_green_and_the_run_succeeds(judged: Jud
         **{family.value: True for family in Family},
         "figures_agree": True,
     }
+
+
+def test_checks_that_run_alone_look_at_the_days_that_a_daily_refresh_would_read(judged: Judged) -> None:
+    yesterday = utc_today(datetime.now(UTC)) - ONE_DAY
+    with_hits(judged, hit("no_end", yesterday - timedelta(days=judged.settings.lookback_days - 1)))
+    found = {evaluation.check_name: evaluation.passed for evaluation in judged.check(None).get_asset_check_evaluations()}
+    assert found == {**{family.value: True for family in Family}, "figures_agree": True, "time": False}
 
 
 def test_an_error_is_red_a_warning_yellow_and_what_is_only_counted_stays_green(judged: Judged) -> None:
