@@ -69,7 +69,7 @@ def _neighbours(limits: Limits, sessions: str, days: str) -> str:
         "models/neighbours.sql",
         facts=facts(limits, sessions=sessions, days=near),
         kept_out=" OR ".join(f"({_condition(rule, limits)})" for rule in alone),
-        shared=f"to_seconds(60 * {_literal(limits, 'overlap_minutes')})",
+        shared=f"{_literal(limits, 'overlap_minutes')} * INTERVAL 1 MINUTE",
         neighbour_days=str(NEIGHBOUR_DAYS),
         days=days,
     )
@@ -103,9 +103,9 @@ def _meaning(rule: Rule, limits: Limits, price_zone: str | None = None) -> str:
     return _text(f"{rule.name}: {rule.meaning_under(limits, price_zone)}")
 
 
-# Wider than any number of a session: only then does DuckDB widen their products instead of letting them overflow.
 def _number(value: Decimal) -> str:
-    return f"{value:f}::DECIMAL(20,6)"
+    digits = f"{value:f}"
+    return digits if "." in digits else f"{digits}.0"
 
 
 def _text(text: str) -> str:

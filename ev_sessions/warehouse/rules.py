@@ -1,7 +1,8 @@
 """The quality rules, each declared once: what it means, how bad it is, which limits it has, where it comes from, what breaks it.
 
-`breaks` is a condition in SQL over the columns that `models/facts.sql` gives of a session; `{name}` stands for a limit. A rule
-without one looks at something else than a single session, and `judged_by` says where that is done.
+`breaks` is a condition in SQL over the columns that `models/facts.sql` and `models/neighbours.sql` give of a session; `{name}`
+stands for a limit. Where the two are multiplied, the column is widened first: any number that can be stored must not overflow. A
+rule without `breaks` looks at something else than a single session, and `judged_by` says where that is done.
 """
 
 from __future__ import annotations
@@ -73,31 +74,31 @@ RULES = (
     Rule(4, "ends_before_plug_in", _TIME, _E, "An end lies before plug-in", "A stay cannot take less than no time",
          "least(unplug_time, inferred_session_end) < plug_in_time"),
     Rule(5, "short_stay", _TIME, _W, "Plugged in for {stay_short_minutes} min at most", "0.13 % of real home sessions",
-         "stay_seconds <= 60 * {stay_short_minutes}", limits=("stay_short_minutes",)),
+         "stay_seconds / 60 <= {stay_short_minutes}", limits=("stay_short_minutes",)),
     Rule(5, "long_stay", _TIME, _W, "Plugged in for more than {stay_long_hours} h", "2.5 % of real home sessions; never dropped",
-         "stay_seconds > 3600 * {stay_long_hours}", limits=("stay_long_hours",)),
+         "stay_seconds / 3600 > {stay_long_hours}", limits=("stay_long_hours",)),
     Rule(5, "very_long_stay", _TIME, _W, "Plugged in for more than {stay_very_long_hours} h",
          "No real home session of 35,377; never dropped",
-         "stay_seconds > 3600 * {stay_very_long_hours}", limits=("stay_very_long_hours",)),
+         "stay_seconds / 3600 > {stay_very_long_hours}", limits=("stay_very_long_hours",)),
     Rule(6, "in_the_future", _TIME, _E, "Plug-in or an end lies more than {future_minutes} min after the read",
          "The API lists completed sessions; a deadline may well lie ahead",
-         "greatest(plug_in_time, unplug_time, inferred_session_end) > fetched_at + to_seconds(60 * {future_minutes})",
+         "greatest(plug_in_time, unplug_time, inferred_session_end) > fetched_at + {future_minutes} * INTERVAL 1 MINUTE",
          limits=("future_minutes",)),
     Rule(7, "sentinel_date", _TIME, _E, "A stamp lies before {first_year}", "1970-01-01 and 0001-01-01 stand for unknown",
          "year(earliest_stamp) < {first_year}", limits=("first_year",)),
     Rule(7, "before_the_vehicle", _TIME, _E, "Plugged in more than {created_days} days before the vehicle was created",
          "A vehicle that did not exist did not charge",
-         "plug_in_time < vehicle_created_at - to_seconds(86400 * {created_days})", limits=("created_days",)),
+         "plug_in_time < vehicle_created_at - {created_days} * INTERVAL 24 HOUR", limits=("created_days",)),
     Rule(8, "inferred_end_outside_stay", _TIME, _W,
          "The inferred end lies more than {inferred_end_minutes} min outside plug-in to unplug", "Specification",
-         "inferred_session_end < plug_in_time - to_seconds(60 * {inferred_end_minutes})"
-         " OR inferred_session_end > unplug_time + to_seconds(60 * {inferred_end_minutes})",
+         "inferred_session_end < plug_in_time - {inferred_end_minutes} * INTERVAL 1 MINUTE"
+         " OR inferred_session_end > unplug_time + {inferred_end_minutes} * INTERVAL 1 MINUTE",
          limits=("inferred_end_minutes",)),
     Rule(8, "plan_reversed", _TIME, _W, "The planned charging ends before it starts", "Specification",
          "desired_charging_end_time < desired_charging_start_time"),
     Rule(8, "deadline_out_of_reach", _TIME, _W, "The deadline lies before plug-in or more than {deadline_days} days after it",
          "Specification",
-         "charge_deadline < plug_in_time OR charge_deadline > plug_in_time + to_seconds(86400 * {deadline_days})",
+         "charge_deadline < plug_in_time OR charge_deadline > plug_in_time + {deadline_days} * INTERVAL 24 HOUR",
          limits=("deadline_days",)),
     Rule(9, "soc_out_of_range", _SOC, _W,
          "A state of charge outside {soc_min_pct} to {soc_max_pct} % or a target below {target_soc_min_pct}: taken as unknown",
@@ -132,7 +133,7 @@ RULES = (
          "energy_charged_kwh > {slip_kwh} OR greatest(avg_charge_power_kw, peak_charge_power_kw) > {slip_kw}",
          limits=("slip_kwh", "slip_kw")),
     Rule(16, "mean_above_peak", _ENERGY, _W, "Mean power more than {mean_over_peak} times the peak", "Specification",
-         "avg_charge_power_kw > peak_charge_power_kw * {mean_over_peak}", limits=("mean_over_peak",)),
+         "avg_charge_power_kw > peak_charge_power_kw::DECIMAL(38, 6) * {mean_over_peak}", limits=("mean_over_peak",)),
     Rule(16, "unusual_peak", _ENERGY, _W,
          "Peak power below {peak_min_kw} kW, above {peak_max_kw}, or above {peak_home_kw} at home", "Specification",
          "peak_charge_power_kw < {peak_min_kw} OR peak_charge_power_kw > {peak_max_kw}"
@@ -140,7 +141,8 @@ RULES = (
          limits=("peak_min_kw", "peak_home_kw", "peak_max_kw")),
     Rule(17, "energy_above_power", _ENERGY, _E,
          "More energy than {energy_over_peak} times what the peak power gives in the whole stay", "Physics",
-         "stay_seconds >= 0 AND energy_charged_kwh > peak_charge_power_kw * {energy_over_peak} * stay_seconds / 3600",
+         "stay_seconds >= 0"
+         " AND energy_charged_kwh > peak_charge_power_kw::DECIMAL(38, 6) * {energy_over_peak} * stay_seconds / 3600",
          limits=("energy_over_peak",)),
     Rule(18, "charging_beyond_stay", _ENERGY, _W, "Charging took over {charging_slack_hours} h longer than the stay",
          "No real home session; 0.4 % without the slack",
@@ -152,8 +154,8 @@ RULES = (
     Rule(19, "capacity_unlike_vehicle", _SOC, _W,
          "Energy and gain imply less than {capacity_ratio_min} or more than {capacity_ratio_max} times the vehicle's battery",
          "Specification",
-         "NOT (implied_capacity_kwh BETWEEN {capacity_ratio_min} * battery_capacity_kwh"
-         " AND {capacity_ratio_max} * battery_capacity_kwh)",
+         "NOT (implied_capacity_kwh BETWEEN {capacity_ratio_min} * battery_capacity_kwh::DECIMAL(38, 6)"
+         " AND {capacity_ratio_max} * battery_capacity_kwh::DECIMAL(38, 6))",
          limits=("capacity_ratio_min", "capacity_ratio_max")),
     Rule(20, "unusual_cost", _MONEY, _W, "Cost outside {cost_unusual_min} to {cost_unusual_max} EUR/kWh", "Specification",
          "NOT (cost_per_kwh BETWEEN {cost_unusual_min} AND {cost_unusual_max})",
@@ -173,7 +175,8 @@ RULES = (
     Rule(23, "incomplete_figures", _MONEY, _W, "Of cost, savings and energy some are known and some are not",
          "2.5 % of real home sessions",
          "figures_known BETWEEN 1 AND 2"),
-    Rule(24, "overlap", _SEQUENCE, _W, "Begins more than {overlap_minutes} min before a session of the vehicle ends that began before it",
+    Rule(24, "overlap", _SEQUENCE, _W,
+         "Begins more than {overlap_minutes} min before a session of the vehicle ends that began before it",
          "0.2 % of real home sessions: the later one of two", "begins_within", limits=("overlap_minutes",)),
     Rule(24, "counted_twice", _SEQUENCE, _E,
          "Shares more than {overlap_minutes} min, and has the same energy, as a session of the vehicle that was seen before it",
@@ -181,7 +184,7 @@ RULES = (
          "counted_twice", limits=("overlap_minutes",)),
     Rule(25, "split_stay", _SEQUENCE, _I, "Begins up to {split_minutes} min after the session before it: one stay, split",
          "1.5 % of real home sessions",
-         "gap_seconds BETWEEN 0 AND 60 * {split_minutes}", limits=("split_minutes",)),
+         "gap_seconds / 60 BETWEEN 0 AND {split_minutes}", limits=("split_minutes",)),
     Rule(26, "session_missing", _SEQUENCE, _W,
          "Begins over {missing_session_pp} pp fuller than the session before it ended: one between is missing", "Specification",
          "initial_soc_pct > previous_final_soc_pct + {missing_session_pp}", limits=("missing_session_pp",)),

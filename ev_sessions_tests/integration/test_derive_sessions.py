@@ -9,11 +9,10 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from ev_sessions.limits import Limits
 from ev_sessions.settings import ReportDate
 from ev_sessions.tables import ANALYTICS_SESSIONS, RAW_QUARANTINE, RAW_SESSIONS, SESSION_FIELDS
 from ev_sessions.warehouse.connection import Database
-from ev_sessions_tests.raw_rows import DAY, DEFAULT_LIMITS, Row, at, derive_days, empty, insert, kept_out, rows_of, session, uid
+from ev_sessions_tests.raw_rows import DAY, Row, at, derive_days, empty, insert, kept_out, rows_of, session, uid
 
 HIGHEST = Decimal("999999999999.999999")
 LOWEST = Decimal("0.000001")
@@ -32,10 +31,10 @@ def connection(warehouse: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnectio
     return warehouse
 
 
-def derived(connection: duckdb.DuckDBPyConnection, limits: Limits = DEFAULT_LIMITS, **fields: object) -> Row:
+def derived(connection: duckdb.DuckDBPyConnection, **fields: object) -> Row:
     """The derived row of one session with these fields."""
     insert(connection, RAW_SESSIONS, session("s1") | fields)
-    derive_days(connection, limits=limits)
+    derive_days(connection)
     (row,) = rows_of(connection, ANALYTICS_SESSIONS)
     return row
 
@@ -249,14 +248,10 @@ def test_a_session_in_quarantine_is_kept_out_and_its_namesake_of_another_vehicle
 
 
 def test_the_largest_values_that_can_be_stored_can_be_derived(connection: duckdb.DuckDBPyConnection) -> None:
-    highest = dict.fromkeys(["energy_too_much_kwh", "slip_kwh", "soc_max_pct"], HIGHEST)
-    lowest = dict.fromkeys(["soc_min_pct", "target_soc_min_pct"], -HIGHEST)
     row = derived(
         connection,
-        Limits.of(highest | lowest),
         unplug_time=at("9999-12-31 00:00"),
         fetched_at=at("9999-12-31 00:00"),
-        energy_charged_kwh=HIGHEST,
         avg_charge_power_kw=LOWEST,
         actual_cost_eur=HIGHEST,
         actual_savings_eur=HIGHEST,
@@ -265,4 +260,10 @@ def test_the_largest_values_that_can_be_stored_can_be_derived(connection: duckdb
         initial_soc_pct=-HIGHEST,
         target_soc_pct=-HIGHEST,
     )
-    assert row["counterfactual_cost_eur"] == row["forecast_error_eur"] == row["soc_gain_pct"] == 2 * HIGHEST
+    assert row["counterfactual_cost_eur"] == row["forecast_error_eur"] == 2 * HIGHEST
+    assert row["initial_soc_pct"] is row["final_soc_pct"] is row["target_soc_pct"] is None
+
+
+def test_the_longest_charging_can_be_derived(connection: duckdb.DuckDBPyConnection) -> None:
+    row = derived(connection, energy_charged_kwh=250, avg_charge_power_kw=LOWEST, unplug_time=at("2026-03-10 13:00"))
+    assert (row["charging_hours"], row["idle_hours"]) == (250_000_000, 0)
