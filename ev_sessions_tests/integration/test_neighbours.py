@@ -107,8 +107,8 @@ def is_sound(row: Row) -> bool:
 
 
 def are_near(one: Row, other: Row) -> bool:
-    same_vehicle = one["electric_vehicle_id"] == other["electric_vehicle_id"]
-    return same_vehicle and abs(one["session_day"] - other["session_day"]) <= NEIGHBOUR_DAYS * ONE_DAY
+    apart = abs(one["session_day"] - other["session_day"])
+    return bool(one["electric_vehicle_id"] == other["electric_vehicle_id"] and apart <= NEIGHBOUR_DAYS * ONE_DAY)
 
 
 def share_time(one: Row, other: Row) -> bool:
