@@ -137,9 +137,9 @@ class Data:
     def as_of(self, instant: datetime | str) -> pd.DataFrame:
         """`raw.sessions` as it was known at `instant`: as if only the answers read until then had ever been landed.
 
-        Sessions that had vanished by then, or could not be typed, are not in it; those that an error rule keeps out of the derived
-        tables are. An instant without a zone, as text (ISO 8601) or not, is UTC. `fetched_at` and `run_id` are those of the last
-        read of the version, which may be later.
+        Sessions that had vanished by then, or could not be typed, are not in it; those that an error rule keeps out of the
+        derived tables are. An instant without a zone, as text (ISO 8601) or not, is UTC. `fetched_at` and `run_id` are those of
+        the last read of the version, which may be later.
         """
         return self.sql(f"FROM ({known_at()}) ORDER BY session_day, electric_vehicle_id, id", {"instant": _instant(instant)})
 
