@@ -287,6 +287,19 @@ def test_neither_a_refresh_nor_a_backfill_asks_for_any_sum(tmp_path: Path) -> No
         assert sandbox.counts.savings == 0
 
 
+def test_once_a_week_the_reconciliation_runs_by_itself_and_nothing_with_it(having_read: HavingRead) -> None:
+    with having_read(sandbox_of_two_months()) as operation:
+        schedule = operation.location.resolve_schedule_def("reconcile")
+        context = dg.build_schedule_context(
+            scheduled_execution_time=operation.now, repository_def=operation.location.get_repository_def()
+        )
+        (request,) = schedule.evaluate_tick(context).run_requests or []
+        assert (schedule.cron_schedule, request.partition_key) == ("45 5 * * 1", None)
+        result = reconcile(operation)
+        assert {event.asset_key for event in result.get_asset_materialization_events()} == {dg.AssetKey("raw_reconciliations")}
+        assert findings(result).keys() == GREEN.keys()
+
+
 def test_before_a_month_is_old_enough_nobody_is_asked(having_read: HavingRead) -> None:
     sandbox = sandbox_of_two_months(now=datetime(2025, 3, 14, tzinfo=UTC))
     with having_read(sandbox) as operation:

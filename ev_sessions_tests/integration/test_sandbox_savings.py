@@ -35,7 +35,7 @@ def reading(sandbox: Sandbox) -> Iterator[httpx.Client]:
         yield http
 
 
-def of_vehicle(http: httpx.Client, sandbox: Sandbox, number: int = 0, **query: str) -> httpx.Response:
+def of_vehicle(http: httpx.Client, sandbox: Sandbox, number: int = 0, /, **query: str) -> httpx.Response:
     vehicle = sandbox.truth.vehicle_ids()[number]
     path = f"/users/{sandbox.truth.owner(vehicle)}/electric-vehicles/{vehicle}/savings"
     return http.get(path, params={**MARCH, **query})
