@@ -90,7 +90,7 @@ def _show(console: Console, rows: Sequence[Row], outcomes: Mapping[str, int]) ->
     if len(apart) > _ROWS_SHOWN:
         console.print(f"{len(apart) - _ROWS_SHOWN} more stand in raw.reconciliations.", style="dim")
     vehicles = len({row["electric_vehicle_id"] for row in rows} - {None})
-    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items()))
     console.print(f"The organisation and {vehicles} vehicles, {len(rows)} months in all: {told}.")
     console.print("Agreement proves that the sessions were copied right, not that the platform's savings are.", style="dim")
 

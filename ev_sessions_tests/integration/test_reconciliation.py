@@ -332,7 +332,7 @@ def test_the_command_ends_with_0_where_all_agrees_and_says_what_that_proves(havi
     with having_read(sandbox_of_two_months()):
         result = command("--month", "2025-03", "--vehicles", "2")
     assert result.exit_code == 0, result.stderr
-    assert "The organisation and 2 vehicles, 3 months in all: 3 agrees." in result.stdout
+    assert "The organisation and 2 vehicles, 3 months in all: agrees 3." in result.stdout
     assert "copied right, not that the platform's savings are" in " ".join(result.stdout.split())
 
 
