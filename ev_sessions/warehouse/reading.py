@@ -75,7 +75,7 @@ class Data:
     - decimals (money, energy, hours) and ratios: `float64` with NaN for null; `frame.attrs["decimal_columns"]` lists the
       columns that were exact decimals in the database. Where the last digit counts, add up in `sql`: DuckDB does it exactly;
     - stamps: `datetime64[us, UTC]`; days: `datetime64[s]` at midnight, without a zone;
-    - counts by name, as `fleet_daily.sessions_by_outcome`: a dict per row.
+    - counts by name, as `fleet_daily.sessions_by_outcome`: a dict per row; lists, as `sessions.flags`: an array per row.
 
     What the columns mean stands in the data dictionary.
     """
