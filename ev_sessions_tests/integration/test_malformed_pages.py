@@ -85,12 +85,12 @@ _stamps = st.sampled_from(
 _numbers = st.sampled_from(
     [
         "0", "-0.0", "-1", "0.4", "1e3", "99.9999995", "999999999999.999999", "-999999999999.999999", "1000000000000",
-        "1e400", "1e-400", "-1E+12", "123456789012345678901234567890", "NaN", "Infinity", "-Infinity", "0x10", "01", "1.", "+1",
+        "1e400", "1e-400", "-1E+12", "123456789012345678901234567890", "NaN", "Infinity", "-Infinity",
         '"12.5"', '"NaN"', '"12,5"',
     ]
 )  # fmt: skip
 _texts = st.one_of(
-    st.sampled_from(['"\\ud83d"', '"\\ude00\\ud83d"', '"\\u0000"', '"a\nb"', '"', "'x'", '"\\x"', '"\\"id\\":1"', '"null"']),
+    st.sampled_from(['"\\ud83d"', '"\\ude00\\ud83d"', '"\\u0000"', '"a\nb"', '"\\"id\\":1"', '"null"']),
     st.text(st.characters(codec="utf-8"), max_size=8).map(json.dumps),
     st.text(st.characters(), max_size=8).map(lambda text: json.dumps(text, ensure_ascii=False)),
 )
@@ -101,8 +101,10 @@ _nested = st.recursive(
         st.lists(inner, max_size=3).map(lambda texts: "{" + ",".join(f'"{n}":{t}' for n, t in enumerate(texts)) + "}"),
     ),
     max_leaves=6,
-) | st.just("[" * 2_000 + "]" * 2_000)
-_values = st.one_of(st.sampled_from(["null", "true", "false", "0", ""]), _stamps, _numbers, _texts, _nested)
+)
+_values = st.one_of(st.sampled_from(["null", "true", "false", "0"]), _stamps, _numbers, _texts, _nested)
+# After which nobody can tell where the next record begins: these cost the page.
+_no_json = st.sampled_from(["", '"', "'x'", '"\\x"', "0x10", "01", "1.", "+1", "{", "]", "[" * 2_000 + "]" * 2_000])
 _names = st.sampled_from([column.name for column in SESSION_FIELDS])
 _unknown_names = st.sampled_from(["tariff", "extra", "(extra)", "Id", "id ", "", "ü", "driver_name", "in_sessions", "a\\u0062"])
 
@@ -119,9 +121,10 @@ def _records(draw: st.DrawFn) -> str:
 
 
 def _spoilt(record: Record, draw: st.DrawFn) -> Record:
-    match draw(st.sampled_from(["value", "value", "value", "missing", "twice", "unknown"])):
-        case "value":
-            name, text = draw(_names), draw(_values)
+    kind = draw(st.sampled_from([*["value"] * 12, *["missing", "twice", "unknown", "unknown"] * 2, "no json"]))
+    match kind:
+        case "value" | "no json":
+            name, text = draw(_names), draw(_values if kind == "value" else _no_json)
             return [(own, text if own == name else value) for own, value in record]
         case "missing":
             name = draw(_names)
