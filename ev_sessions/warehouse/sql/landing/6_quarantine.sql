@@ -111,7 +111,9 @@ WHERE entry.electric_vehicle_id = listed.electric_vehicle_id AND entry.record_ke
 UPDATE raw.quarantine AS entry
 SET reasons = reasons[2:]
 FROM concerned
-WHERE entry.in_sessions AND entry.reasons[1] LIKE 'id_of_two_vehicles:%' AND entry.record_key = concerned.id::VARCHAR;
+WHERE entry.in_sessions
+    AND entry.reasons[1] LIKE 'id_of_two_vehicles:%'
+    AND try_cast(entry.record_key AS UUID) = concerned.id;
 
 UPDATE raw.quarantine AS entry
 SET reasons = ['{id_of_two_vehicles}'] || reasons
