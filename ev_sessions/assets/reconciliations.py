@@ -24,12 +24,13 @@ from ev_sessions.resources import Clock, PartnerApiResource, WarehouseResource
 from ev_sessions.tables import RAW_RECONCILIATIONS, RAW_SESSIONS
 from ev_sessions.warehouse.fleet import fleet
 from ev_sessions.warehouse.reconciliation import Asked, reconcile, whom_to_ask
+from ev_sessions.warehouse.unread import standing
 
 
 class ReconcileConfig(dg.Config):
     """What a run of `raw_reconciliations` may be told."""
 
-    month: str | None = Field(None, description="One month (YYYY-MM) instead of the newest that can be final")
+    month: str | None = Field(None, description="One month (YYYY-MM) instead of the newest that are read whole and can be final")
     vehicles: int | None = Field(None, ge=1, description="Vehicles to ask at most; none: as many as the requests allow")
 
 
@@ -58,8 +59,8 @@ def reconciliations_asset(graph: Graph, *, budget: int, share: Decimal) -> dg.As
                 lookback_days=session_warehouse.lookback_days,
                 fleet_is_chosen=bool(partner_api.fleet_file),
             )
-            months = _months(graph, config, asked)
             with session_warehouse.reading() as connection:
+                months = _months(connection, graph, config, asked)
                 windows = _windows(connection, asked, months, budget, config.vehicles)
             answers, counts = _ask(partner_api, months, windows, budget)
             with session_warehouse.writing() as connection:
@@ -77,10 +78,12 @@ def reconciliations_asset(graph: Graph, *, budget: int, share: Decimal) -> dg.As
     return raw_reconciliations
 
 
-def _months(graph: Graph, config: ReconcileConfig, asked: Asked) -> list[date]:
+def _months(connection: duckdb.DuckDBPyConnection, graph: Graph, config: ReconcileConfig, asked: Asked) -> list[date]:
+    """The month that the run was told, or those that are old enough and whole: what nobody has read yet cannot agree."""
     if config.month is not None:
         return [parse_past_month(config.month, graph.first_day, asked.asked_at)]
-    return months_to_ask(graph.first_day, asked.asked_at, asked.lookback_days)
+    months = months_to_ask(graph.first_day, asked.asked_at, asked.lookback_days)
+    return [month for month in months if all(day.is_read for day in standing(connection, DayRange.month(month)))]
 
 
 def _windows(

@@ -200,7 +200,7 @@ def sandbox(
 @one_line_errors
 def reconcile(
     month: Annotated[
-        str | None, typer.Option(metavar="MONTH", help="One month, YYYY-MM; default: the newest twelve that can be final.")
+        str | None, typer.Option(metavar="MONTH", help="One month, YYYY-MM; default: the newest twelve that are read whole and final by age.")
     ] = None,
     vehicles: Annotated[
         int | None, typer.Option(min=1, help="Vehicles to ask at most; default: as many as RECONCILE_REQUESTS allows.")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from ev_sessions.assets.failures import NEVER_AGAIN
 from ev_sessions.assets.reconciliations import ReconcileConfig
@@ -26,7 +24,7 @@ from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.reconciliation import rows_of_run
 
 _ROWS_SHOWN = 40
-_FIGURES = (("sessions", 0), ("energy_kwh", 3), ("savings_eur", 2))
+_FIGURES = (("sessions", "sessions", 0), ("energy_kwh", "kWh", 3), ("savings_eur", "saved EUR", 2))
 
 Row = Mapping[str, Any]
 
@@ -82,11 +80,12 @@ def _as_json(rows: Sequence[Row], outcomes: Mapping[str, int]) -> dict[str, Any]
 
 def _show(console: Console, rows: Sequence[Row], outcomes: Mapping[str, int]) -> None:
     if not rows:
-        console.print("No month is old enough yet to be reconciled: one can be once its last day can be final.")
+        console.print("No month can be reconciled yet: one can be once all of its days are read, and the last one can be final.")
         return
     apart = [row for row in rows if row["outcome"] != "agrees"]
-    if apart:
-        console.print(_table(apart[:_ROWS_SHOWN]))
+    for row in apart[:_ROWS_SHOWN]:
+        # As wide as they are: an id that is cut off is none.
+        console.print("\n".join(_lines(row)), markup=False, highlight=False, soft_wrap=True)
     if len(apart) > _ROWS_SHOWN:
         console.print(f"{len(apart) - _ROWS_SHOWN} more stand in raw.reconciliations.", style="dim")
     vehicles = len({row["electric_vehicle_id"] for row in rows} - {None})
@@ -95,18 +94,14 @@ def _show(console: Console, rows: Sequence[Row], outcomes: Mapping[str, int]) ->
     console.print("Agreement proves that the sessions were copied right, not that the platform's savings are.", style="dim")
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    table = Table(title="What does not agree: ours / the API's", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("month", "vehicle", "outcome"):
-        table.add_column(name, no_wrap=True)
-    for name in ("sessions", "kWh", "saved EUR"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("likely cause")
-    for row in rows:
-        both = (f"{_number(row[name], places)} / {_number(row[f'api_{name}'], places)}" for name, places in _FIGURES)
-        vehicle = "all" if row["electric_vehicle_id"] is None else str(row["electric_vehicle_id"])
-        table.add_row(f"{row['report_month']:%Y-%m}", vehicle, row["outcome"], *both, row["cause"])
-    return table
+def _lines(row: Row) -> Iterator[str]:
+    whose = "the organisation" if row["electric_vehicle_id"] is None else f"vehicle {row['electric_vehicle_id']}"
+    yield f"{row['report_month']:%Y-%m}  {whose}  {row['outcome']}"
+    both = (
+        f"{name} {_number(row[column], places)} / {_number(row[f'api_{column}'], places)}" for column, name, places in _FIGURES
+    )
+    yield f"         ours / the API's: {', '.join(both)}"
+    yield f"         {row['cause']}"
 
 
 def _number(value: Decimal | int | None, places: int) -> str:
