@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from pathlib import Path
+from uuid import UUID
 
 import duckdb
 import pytest
@@ -23,7 +25,10 @@ from ev_sessions.tables import (
 )
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.derive import Novelty
+from ev_sessions.warehouse.landing import land
 from ev_sessions.warehouse.settings_history import SettingsInForce, settings_at
+from ev_sessions_tests.parts import Answer, write_part
+from ev_sessions_tests.parts import session as part_session
 from ev_sessions_tests.raw_rows import (
     DAY,
     LOOKBACK_DAYS,
@@ -132,6 +137,42 @@ def test_a_day_that_is_not_final_is_compared_with_what_was_seen_at_the_same_age(
     insert(connection, RAW_SESSIONS, *(session(f"{n} more", first_seen_at=END + 3 * HOUR) for n in range(2)))
     derive_days(connection, DAY, derived_at=END + 4 * HOUR)
     assert hits(connection, "unusual_volume")[DAY] == 1
+
+
+# Neighbours
+
+
+def test_an_answer_that_lands_late_decides_which_of_two_was_seen_first(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    stays = {
+        day: part_session(number, day, unplug_time=END + 12 * HOUR, energy_charged_kwh=5)
+        for number, day in enumerate([DAY, DAY + ONE_DAY], start=1)
+    }
+    stays[DAY + ONE_DAY]["plug_in_time"] = END + HOUR
+    order = [(DAY + ONE_DAY, 2), (DAY, 3), (DAY, 1)]
+    touched = [
+        _land(connection, tmp_path / str(hours), Answer(UUID(int=101), day, day, NOW + hours * HOUR, [stays[day]]))
+        for day, hours in order
+    ]
+    assert touched == [[DAY + ONE_DAY], [DAY, DAY + ONE_DAY], [DAY, DAY + ONE_DAY]]
+    derive_days(connection)
+    assert hits(connection, "counted_twice") == {DAY + ONE_DAY: 1}
+
+
+def _land(connection: duckdb.DuckDBPyConnection, folder: Path, answer: Answer) -> list[date]:
+    """Land `answer`; the days that this touches."""
+    part = write_part(folder, [answer])
+    return land(
+        connection,
+        [part],
+        run_id="landing",
+        landed_at=NOW + ONE_DAY,
+        zones={},
+        default_time_zone="UTC",
+        hold_share=1,
+        limits=Limits(),
+    ).touched_days
 
 
 # What is no longer listed, and what changed late

@@ -75,7 +75,7 @@ JOIN (
     HAVING count(*) = 1
 ) AS changed USING (electric_vehicle_id, id);
 
--- Where a vehicle was plugged in, as far as that is new, or no longer so.
+-- Where a vehicle was plugged in, as far as that is new, or no longer so, or counts in another way.
 CREATE OR REPLACE TEMP TABLE changed_stays AS
 SELECT electric_vehicle_id, session_day, plug_in_time, coalesce(unplug_time, inferred_session_end) AS session_end
 FROM former
@@ -88,6 +88,9 @@ JOIN (
     WHERE superseded_at IS NULL AND (NOT stood OR restated OR former_day <> session_day)
     UNION
     SELECT electric_vehicle_id, id, session_day, session_day FROM listed WHERE in_the_future
+    UNION
+    -- Which of two was seen first can be told anew.
+    SELECT electric_vehicle_id, id, session_day, session_day FROM rewritten WHERE replaced_at IS NULL
 ) USING (session_day, electric_vehicle_id, id)
 WHERE changed_day IS NOT NULL;
 
