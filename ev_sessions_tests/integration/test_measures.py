@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -46,7 +47,7 @@ from ev_sessions_tests.raw_rows import NOW, Row, at, derive_days, empty, insert,
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
 MARCH_31 = date(2026, 3, 31)
 
-few_examples = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+examples = partial(settings, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # What adds up over the parts of a group; the others do not.
 ADDED = [
@@ -160,7 +161,7 @@ def _session(draw: st.DrawFn, number: int, around: datetime) -> Row:
     )
 
 
-@few_examples
+@examples(max_examples=10)
 @given(rows=sessions())
 def test_every_measure_of_every_group_is_that_of_its_sessions(connection: duckdb.DuckDBPyConnection, rows: list[Row]) -> None:
     empty(connection)
@@ -179,7 +180,7 @@ def test_every_measure_of_every_group_is_that_of_its_sessions(connection: duckdb
             assert {name: found[key][name] for name in quotients} == pytest.approx(quotients, rel=1e-12, abs=1e-12)
 
 
-@few_examples
+@examples(max_examples=8)
 @given(rows=sessions())
 def test_parts_sum_to_the_whole_days_to_their_month_and_hours_to_the_energy_and_stored_tables_say_the_same(
     connection: duckdb.DuckDBPyConnection, rows: list[Row]
@@ -246,7 +247,7 @@ def assert_hours_sum_to_the_energy_of_each_month_and_zone(connection: duckdb.Duc
     assert energies(PLUG_INS_BY_HOUR_OF_WEEK, "energy_kwh") == expected
 
 
-@few_examples
+@examples(max_examples=3)
 @given(rows=sessions(), seed=st.integers())
 def test_the_order_of_the_rows_does_not_matter(connection: duckdb.DuckDBPyConnection, rows: list[Row], seed: int) -> None:
     states = []
