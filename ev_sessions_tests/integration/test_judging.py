@@ -29,6 +29,7 @@ from ev_sessions.warehouse.landing import land
 from ev_sessions.warehouse.settings_history import SettingsInForce, settings_at
 from ev_sessions_tests.parts import Answer, write_part
 from ev_sessions_tests.parts import session as part_session
+from ev_sessions_tests.pipeline import Pipeline, told_of_run, trailing
 from ev_sessions_tests.raw_rows import (
     DAY,
     LOOKBACK_DAYS,
@@ -214,6 +215,14 @@ def test_what_the_documentation_does_not_name_is_told_once(connection: duckdb.Du
     assert derive_days(connection, DAY, DAY + ONE_DAY).novelties == ()
     assert {row["session_day"] for row in rows_of(connection, RAW_NOVELTIES)} == {DAY}
     assert hits(connection, "unknown_outcome") == hits(connection, "new_field") == {DAY: 1, DAY + ONE_DAY: 1}
+
+
+def test_a_run_counts_what_is_new_and_names_none_of_it(pipeline: Pipeline) -> None:
+    first, again = pipeline.refresh(trailing(5)), pipeline.refresh(trailing(5))
+    new = [name for (name,) in pipeline.rows("SELECT name FROM raw.novelties")]
+    assert new
+    assert [told_of_run(result, "fleet_daily")["novelties"] for result in (first, again)] == [len(new), 0]
+    assert not [event for event in first.all_events if any(name in repr(event) for name in new)]
 
 
 # The settings in force
