@@ -237,6 +237,16 @@ def test_the_limits_of_what_may_lie_outside_the_days_asked_for_can_be_replaced(
             land_answers(*answers, limits=limits)
 
 
+def test_a_session_in_quarantine_whose_id_another_vehicle_takes_up_counts_for_both_reasons(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(answer(stay(1, SUNDAY, -1)))
+    report = land_answers(answer(stay(1, MONDAY), vehicle=OTHER_CAR, later=1))
+    assert report.touched_days == [MONDAY, SUNDAY]
+    hits = connection.execute("SELECT rule FROM analytics.rule_hits WHERE session_day = ?", [SUNDAY]).fetchall()
+    assert {rule for (rule,) in hits} >= {"id_of_two_vehicles", "ends_before_plug_in"}
+
+
 # Neighbours on other days
 
 

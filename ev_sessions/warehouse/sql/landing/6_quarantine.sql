@@ -63,7 +63,7 @@ QUALIFY count(*) OVER (PARTITION BY id) > 1;
 
 -- To tell afterwards which rows came under quarantine or out of it.
 CREATE OR REPLACE TEMP TABLE quarantined_before AS
-SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id
+SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id, in_sessions, reasons[1] LIKE 'id_of_two_vehicles:%' AS clashes
 FROM raw.quarantine
 SEMI JOIN concerned ON concerned.id = try_cast(record_key AS UUID);
 

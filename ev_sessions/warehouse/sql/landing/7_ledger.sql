@@ -55,7 +55,7 @@ UNION
 -- Of these the verdict depends on when they were read.
 SELECT session_day FROM listed WHERE in_the_future
 UNION
--- Rows that stand as they did, but are now kept out of what is derived, or no longer.
+-- Rows that stand as they did, but are now kept out of what is derived, or no longer, or in another way.
 SELECT present.session_day
 FROM (
     SELECT electric_vehicle_id, id, session_day FROM standing ANTI JOIN leaving USING (electric_vehicle_id, id)
@@ -65,13 +65,13 @@ FROM (
 JOIN (
     SELECT electric_vehicle_id, id
     FROM (
-        SELECT electric_vehicle_id, id FROM quarantined_before
+        FROM quarantined_before
         UNION ALL
-        SELECT electric_vehicle_id, try_cast(record_key AS UUID)
+        SELECT electric_vehicle_id, try_cast(record_key AS UUID), in_sessions, reasons[1] LIKE 'id_of_two_vehicles:%'
         FROM raw.quarantine
         SEMI JOIN concerned ON concerned.id = try_cast(record_key AS UUID)
     )
-    GROUP BY ALL
+    GROUP BY electric_vehicle_id, id, in_sessions, clashes
     HAVING count(*) = 1
 ) AS changed USING (electric_vehicle_id, id);
 
