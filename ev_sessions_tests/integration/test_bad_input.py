@@ -215,7 +215,7 @@ def cut_short(path: Path) -> None:
 UNUSABLE = [
     (no_database, "is not a DuckDB file"),
     (somebody_elses, "holds tables that are not ours"),
-    (of_a_newer_schema, "has schema 99, this program knows 2; upgrade ev-sessions"),
+    (of_a_newer_schema, "has schema 99, this program knows 3; upgrade ev-sessions"),
     (of_a_newer_duckdb, "was written by a newer DuckDB; upgrade the `duckdb` package"),
     (cut_short, "is damaged"),
 ]
