@@ -64,6 +64,7 @@ LIMITS = (
     _limit("cost_unusual_max", "1.0", "EUR/kWh", "Highest usual cost", by_zone=True),
     _limit("cost_impossible_min", "-1", "EUR/kWh", "Lowest possible cost", by_zone=True),
     _limit("cost_impossible_max", "5", "EUR/kWh", "Highest possible cost: day-ahead hours of 4 have happened", by_zone=True),
+    _limit("amount_max_eur", "1250", "EUR", "Highest possible cost or savings, of either sign: 250 kWh at 5 EUR", by_zone=True),
     _limit("savings_per_kwh", "0.60", "EUR/kWh", "Highest usual savings, of either sign", by_zone=True),
     _limit("overlap_minutes", "5", "min", "Time that two stays of a vehicle may share"),
     _limit("split_minutes", "5", "min", "Gap up to which two sessions are one stay that was split"),

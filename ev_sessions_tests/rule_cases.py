@@ -277,6 +277,18 @@ _MONEY = (
     Case("impossible_cost", _per_ten_kwh("50.0001"), _per_ten_kwh("50"), "cost_impossible_max", "6"),
     Case("impossible_cost", _per_ten_kwh("-10.0001"), _per_ten_kwh("-10"), "cost_impossible_min", "-2"),
     Case("impossible_cost", _number(energy_charged_kwh="0.000001"), _number(energy_charged_kwh=0)),
+    *(
+        Case(
+            "impossible_amount",
+            _number(**{amount: f"{sign}1250.000001", "energy_charged_kwh": energy}),
+            _number(**{amount: f"{sign}1250", "energy_charged_kwh": energy}),
+            "amount_max_eur",
+            "1251",
+        )
+        for amount in ("actual_cost_eur", "actual_savings_eur")
+        for sign in ("", "-")
+        for energy in ("0", None, "24")
+    ),
     Case("negative_cost", _number(actual_cost_eur="-0.000001"), _number(actual_cost_eur=0)),
     Case("negative_savings", _number(actual_savings_eur="-0.000001"), _number(actual_savings_eur=0)),
     Case(
