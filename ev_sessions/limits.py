@@ -75,6 +75,17 @@ LIMITS = (
 )
 
 _BY_NAME = {limit.name: limit for limit in LIMITS}
+_RANGES = (
+    ("soc_min_pct", "soc_max_pct"),
+    ("target_soc_min_pct", "soc_max_pct"),
+    ("peak_min_kw", "peak_home_kw"),
+    ("peak_min_kw", "peak_max_kw"),
+    ("capacity_min_kwh", "capacity_max_kwh"),
+    ("capacity_ratio_min", "capacity_ratio_max"),
+    ("cost_unusual_min", "cost_unusual_max"),
+    ("cost_impossible_min", "cost_impossible_max"),
+    ("volume_min", "volume_max"),
+)
 # Limits are as fine as the numbers that they are held against, and no stamp that is so many days away overflows.
 _TOO_LARGE, _PLACES = 10**6, 6
 _ZONE = re.compile(r"[A-Z0-9_]+")
@@ -91,9 +102,14 @@ class Limits:
         """The defaults with `replaced` laid over them.
 
         Raises:
-            ValueError: a limit that does not exist, or that zones cannot have, or a value that is not a finite number.
+            ValueError: a limit that does not exist, or that zones cannot have, a value that is not a finite number, or a range,
+                of all or of a zone, whose lower limit is above its upper one.
         """
-        return cls({name: _number(name, value) for name, value in replaced.items() if _known(name)})
+        limits = cls({name: _number(name, value) for name, value in replaced.items() if _known(name)})
+        for lower, upper in _RANGES:
+            for zone in (None, *sorted({**limits.zones(lower), **limits.zones(upper)})):
+                limits._require_range(lower, upper, zone)
+        return limits
 
     def value(self, name: str, price_zone: str | None = None) -> Decimal:
         """The limit `name`, of `price_zone` where that has its own; KeyError where there is no such limit."""
@@ -103,6 +119,12 @@ class Limits:
         """The price zones that have a limit `name` of their own."""
         split = {key: key.rpartition(":") for key in self.replaced}
         return {zone: self.replaced[key] for key, (zone, _, limit) in split.items() if zone and limit == name}
+
+    def _require_range(self, lower: str, upper: str, price_zone: str | None) -> None:
+        least, most = self.value(lower, price_zone), self.value(upper, price_zone)
+        if least > most:
+            where = f", for the price zone {price_zone}" if price_zone else ""
+            raise ValueError(f"the limit {lower!r} is {least}, above {upper!r}, {most}{where}")
 
 
 def _known(key: str) -> bool:

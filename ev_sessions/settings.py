@@ -46,13 +46,17 @@ class ReportDate(StrEnum):
 
 
 def _pairs(value: object) -> object:
-    """`SE_1=Europe/Stockholm,UK=Europe/London` as a mapping; a text that is no pair raises ValueError."""
+    """`SE_1=Europe/Stockholm,UK=Europe/London` as a mapping; ValueError: a text is no pair, or a name stands twice."""
     if not isinstance(value, str):
         return value
     pairs = [entry.partition("=") for entry in value.split(",") if entry.strip()]
     if any(not separator for _, separator, _ in pairs):
         raise ValueError("expected NAME=value pairs separated by commas")
-    return {key.strip(): zone.strip() for key, _, zone in pairs}
+    names = [name.strip() for name, _, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is given twice")
+    return {name: text.strip() for name, (_, _, text) in zip(names, pairs, strict=True)}
 
 
 def _limits(value: object) -> object:

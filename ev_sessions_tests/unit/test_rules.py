@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 
 import pytest
@@ -73,15 +74,18 @@ def test_a_rule_tells_its_meaning_with_the_limits_of_a_zone_or_of_all() -> None:
 
 @pytest.mark.parametrize("limit", LIMITS, ids=[limit.name for limit in LIMITS])
 def test_a_limit_has_its_default_until_it_is_replaced(limit: Limit) -> None:
+    replaced = Limits.of({limit.name: limit.default + Decimal("0.25")})
     assert Limits().value(limit.name) == limit.default
-    assert Limits.of({limit.name: "7.25"}).value(limit.name) == Decimal("7.25")
-    assert {other.name for other in LIMITS if Limits.of({limit.name: "7.25"}).value(other.name) != other.default} == {limit.name}
+    assert replaced.value(limit.name) == limit.default + Decimal("0.25")
+    assert {other.name for other in LIMITS if replaced.value(other.name) != other.default} == {limit.name}
 
 
-@given(st.sampled_from(BY_ZONE), st.none() | st.integers(-999, 999), st.none() | st.integers(-999, 999))
+@given(st.sampled_from(BY_ZONE), st.none() | st.integers(5, 999), st.none() | st.integers(5, 999))
 def test_a_zones_own_limit_counts_before_the_general_one_and_that_before_the_default(
     limit: Limit, general: int | None, own: int | None
 ) -> None:
+    # What is the lowest stays below what is the highest.
+    general, own = (value if value is None or limit.default > 0 else -value for value in (general, own))
     given_ones = {limit.name: general, f"SE_1:{limit.name}": own}
     limits = Limits.of({name: value for name, value in given_ones.items() if value is not None})
     for_all = limit.default if general is None else general
@@ -113,3 +117,30 @@ def test_a_zones_own_limit_counts_before_the_general_one_and_that_before_the_def
 def test_a_limit_that_does_not_exist_or_is_no_number_is_told(name: str, value: object, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         Limits.of({name: value})
+
+
+@pytest.mark.parametrize(
+    ("replaced", "told"),
+    [
+        ({"cost_impossible_min": 5, "cost_impossible_max": -1}, "'cost_impossible_min' is 5, above 'cost_impossible_max', -1"),
+        ({"cost_impossible_min": "5.1"}, "'cost_impossible_min' is 5.1, above 'cost_impossible_max', 5"),
+        ({"SE_1:cost_unusual_max": -1}, "'cost_unusual_min' is -0.5, above 'cost_unusual_max', -1, for the price zone SE_1"),
+        ({"cost_unusual_min": 1, "PT:cost_unusual_max": "0.9"}, "for the price zone PT"),
+        ({"soc_min_pct": 90, "soc_max_pct": 10}, "'soc_min_pct' is 90, above 'soc_max_pct', 10"),
+        ({"soc_max_pct": "0.5"}, "'target_soc_min_pct' is 1, above 'soc_max_pct', 0.5"),
+        ({"peak_min_kw": 23}, "'peak_min_kw' is 23, above 'peak_home_kw', 22"),
+        ({"peak_home_kw": 400, "peak_min_kw": 361}, "'peak_min_kw' is 361, above 'peak_max_kw', 360"),
+        ({"capacity_min_kwh": 151}, "'capacity_min_kwh' is 151, above 'capacity_max_kwh', 150"),
+        ({"capacity_ratio_max": "0.6"}, "'capacity_ratio_min' is 0.7, above 'capacity_ratio_max', 0.6"),
+        ({"volume_min": 3}, "'volume_min' is 3, above 'volume_max', 2"),
+    ],
+)
+def test_what_is_the_lowest_is_not_above_what_is_the_highest_in_any_zone(replaced: Mapping[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)) as refusal:
+        Limits.of(replaced)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_is_the_lowest_may_also_be_what_is_the_highest_and_a_zone_may_have_both_elsewhere() -> None:
+    limits = Limits.of({"volume_min": 2, "SE_1:cost_unusual_min": 3, "SE_1:cost_unusual_max": 4})
+    assert (limits.value("volume_min"), limits.value("cost_unusual_min", "SE_1")) == (Decimal(2), Decimal(3))

@@ -37,6 +37,10 @@ def test_the_database_lies_in_the_state_folder_unless_it_is_named() -> None:
         ("DEFAULT_TIME_ZONE", "Mars/Olympus"),
         ("TIME_ZONES", "AT:Vienna"),
         ("TIME_ZONES", "AT=Vienna"),
+        ("TIME_ZONES", "AT=Europe/Vienna,AT=Europe/Rome"),
+        ("LIMITS", "much=1"),
+        ("LIMITS", "stay_long_hours=40, stay_long_hours=50"),
+        ("LIMITS", "cost_impossible_min=5,cost_impossible_max=-1"),
     ],
 )
 def test_a_malformed_setting_is_named_in_one_line_that_says_what_is_expected(name: str, value: str) -> None:
