@@ -101,8 +101,8 @@ def test_totals_are_ratios_of_sums_over_the_derived_days(database: Database) -> 
         insert(
             connection,
             RAW_SESSIONS,
-            session("s1", day=BEFORE, energy_charged_kwh=8, actual_cost_eur=1, actual_savings_eur=3),
-            session("s2", energy_charged_kwh=2, actual_cost_eur=13, actual_savings_eur=-1),
+            session("s1", day=BEFORE, energy_charged_kwh=7, actual_cost_eur=1, actual_savings_eur=3),
+            session("s2", energy_charged_kwh=3, actual_cost_eur=13, actual_savings_eur=-1),
             session("s3", energy_charged_kwh=10, of="v2"),
         )
         derive_days(connection, BEFORE, DAY)

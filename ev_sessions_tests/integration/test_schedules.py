@@ -143,6 +143,7 @@ def test_ticks_that_were_missed_while_the_machine_was_down_are_caught_up_once(tm
             "daily_refresh": ("2026-03-08", "2026-03-22"),
             "deep_refresh": ("2026-01-19", "2026-03-21"),
             "freshness": (None, None),
+            "reconcile": (None, None),
         }
         assert scheduler_at(three_weeks_later + timedelta(minutes=1)) == {}
         assert scheduler_at(three_weeks_later + timedelta(days=1)).keys() == {"daily_refresh", "freshness"}

@@ -427,6 +427,26 @@ def test_a_version_that_lands_late_ended_as_the_one_before_it_was_taken_to_have_
     assert _versions(connection) == [(1, 1, "restated", READ_AT + HOUR), (1, 2, "quarantined", READ_AT + 2 * HOUR)]
 
 
+def test_a_session_that_went_to_another_day_was_gone_in_between_where_a_late_answer_says_so(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, SUNDAY), last=SUNDAY))
+    land_answers(_week(session(1, MONDAY), last=MONDAY, later=2))
+    land_answers(_week(first=SUNDAY, later=1))
+    assert _versions(connection) == [(1, 1, "vanished", READ_AT + HOUR)]
+    assert _rows(connection, "SELECT version, session_day FROM raw.sessions") == [(2, MONDAY)]
+
+
+def test_what_ended_a_session_on_one_day_ends_it_on_no_other(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:
+    land_answers(_week(later=2, last=MONDAY))
+    land_answers(_week(session(1, MONDAY), last=MONDAY))
+    land_answers(_week(session(1, SUNDAY), first=SUNDAY, later=1))
+    known = f"SELECT session_day FROM ({known_at()})"
+    instants = [READ_AT, READ_AT + HOUR, READ_AT + 2 * HOUR]
+    found = [connection.execute(known, {"instant": instant}).fetchall() for instant in instants]
+    assert found == [[(MONDAY,)], [(SUNDAY,)], [(SUNDAY,)]]
+
+
 def test_an_old_answer_does_not_bring_back_a_session_that_was_lost_from_another_day_since(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
@@ -733,6 +753,47 @@ def test_a_record_leaves_when_a_newer_answer_to_its_whole_window_no_longer_bring
     assert _quarantine(connection) == ["x"]
     land_answers(_week(later=2, last=SUNDAY + timedelta(days=1)))
     assert _quarantine(connection) == []
+
+
+def _past(connection: duckdb.DuckDBPyConnection) -> Rows:
+    return _rows(
+        connection, "SELECT payload, run_id, fetched_at, left_by_run_id, left_at FROM raw.quarantine_past ORDER BY left_at, payload"
+    )
+
+
+def test_what_a_record_in_quarantine_was_stays_known_when_it_is_mended_or_no_longer_listed(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    malformed = Rejection(str(UUID(int=1)), payload='{"id": 1}')
+    land_answers(_week(rejected=[malformed, Rejection("x", payload="odd")]), run_id="first")
+    land_answers(_week(later=1, rejected=[malformed, Rejection("x", payload="odd")]), run_id="second")
+    assert _past(connection) == []
+    land_answers(_week(session(1, MONDAY), later=2, last=MONDAY), run_id="third")
+    land_answers(_week(session(1, MONDAY), later=3), run_id="fourth")
+    assert _quarantine(connection) == []
+    assert _past(connection) == [
+        ('{"id": 1}', "second", READ_AT + HOUR, "third", READ_AT + 2 * HOUR),
+        ("odd", "second", READ_AT + HOUR, "fourth", READ_AT + 3 * HOUR),
+    ]
+    reasons = "SELECT reasons, first_day, last_day, first_seen_at FROM raw.quarantine_past"
+    assert _rows(connection, reasons) == [([malformed.reason], MONDAY, SUNDAY, READ_AT)] * 2
+
+
+def test_what_a_record_was_stays_known_when_it_comes_in_another_form_that_cannot_be_used(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(rejected=[Rejection("x", payload="old")]))
+    land_answers(_week(later=1, rejected=[Rejection("x", payload="new")]))
+    assert _quarantine(connection) == ["x"]
+    assert _past(connection) == [("old", "run", READ_AT, "run", READ_AT + HOUR)]
+
+
+def test_a_session_that_two_vehicles_had_leaves_no_trace_among_the_records_that_could_not_be_used(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY)), _week(session(1, SUNDAY), vehicle=OTHER_CAR))
+    land_answers(_week(later=1, vehicle=OTHER_CAR))
+    assert (_quarantine(connection), _past(connection)) == ([], [])
 
 
 def test_an_older_answer_does_not_bring_a_mended_record_back(connection: duckdb.DuckDBPyConnection, land_answers: Land) -> None:

@@ -2,13 +2,12 @@
 -- that they concern all versions are made anew, from every moment at which a session is known to have been listed or not: so the
 -- versions do not depend on the order of landing. As a rule there are no such answers, and all tables here are empty.
 
+-- Whatever days the later answer was about: a session may have gone from one day to another.
 CREATE OR REPLACE TEMP TABLE late_reads AS
 SELECT DISTINCT read.*
 FROM landing_reads AS read
 JOIN later_reads AS later
     ON later.electric_vehicle_id = read.electric_vehicle_id
-    AND later.first_day <= read.last_day
-    AND later.last_day >= read.first_day
     AND later.fetched_at > read.fetched_at;
 
 CREATE OR REPLACE TEMP TABLE disordered AS
@@ -102,6 +101,8 @@ FROM (
     JOIN recorded AS version
         ON version.electric_vehicle_id = span.electric_vehicle_id
         AND version.id = span.id
+        -- The read that ended a version says nothing of other days.
+        AND version.session_day = span.session_day
         AND version.replaced_at > span.seen_at
         AND version.replaced_at < span.next_seen_at
     WHERE version.end_reason <> 'restated'
