@@ -102,18 +102,32 @@ WITH beside AS (
         electric_vehicle_id,
         session.session_day,
         session.session_day > stay.session_day AS follows,
+        kept_out.id IS NOT NULL AS kept_out,
         session.plug_in_time < stay.session_end
             AND stay.plug_in_time < coalesce(session.unplug_time, session.inferred_session_end) AS overlaps_it,
     FROM raw.sessions AS session
     JOIN changed_stays AS stay USING (electric_vehicle_id)
+    LEFT JOIN (
+        SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id FROM raw.quarantine WHERE in_sessions
+    ) AS kept_out USING (electric_vehicle_id, id)
     WHERE abs(session.session_day - stay.session_day) <= {neighbour_days}
         AND session.session_day >= (SELECT min(session_day) - {neighbour_days} FROM changed_stays)
         AND session.session_day <= (SELECT max(session_day) + {neighbour_days} FROM changed_stays)
+), following AS (
+    SELECT electric_vehicle_id, changed_day, session_day, bool_and(kept_out) AS kept_out
+    FROM beside
+    WHERE follows
+    GROUP BY ALL
 )
 FROM (
     SELECT session_day FROM beside WHERE overlaps_it
     UNION
-    SELECT min(session_day) FROM beside WHERE follows GROUP BY electric_vehicle_id, changed_day
+    -- What is kept out comes between no two others.
+    SELECT session_day
+    FROM following
+    QUALIFY session_day <= coalesce(
+        min(session_day) FILTER (NOT kept_out) OVER (PARTITION BY electric_vehicle_id, changed_day), session_day
+    )
 )
 EXCEPT
 FROM touched;
