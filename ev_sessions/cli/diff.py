@@ -28,7 +28,7 @@ _MEANINGS = {
     Cause.LATE: "not listed yet then",
     Cause.RESTATED: "its content changed, or the month that it reports to",
     Cause.VANISHED: "listed no longer",
-    Cause.RULE: "kept out by a quality rule then and not now, or now and not then",
+    Cause.RULE: "kept out by a quality rule, or sent in a form that cannot be used, then and not now, or now and not then",
     Cause.SETTING: "other limits of the rules, or another REPORT_DATE",
 }
 _UNITS = {"sessions": "", "energy_kwh": " kWh", "cost_eur": " EUR", "savings_eur": " EUR saved"}

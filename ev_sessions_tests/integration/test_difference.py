@@ -24,7 +24,7 @@ from ev_sessions.warehouse.derive import derive
 from ev_sessions.warehouse.difference import Cause, Difference, Effect, Figures, NothingToCompare, difference
 from ev_sessions.warehouse.landing import land
 from ev_sessions.warehouse.monthly import pending_months, sum_months
-from ev_sessions_tests.parts import Answer, Row, session, write_part
+from ev_sessions_tests.parts import Answer, Rejection, Row, session, write_part
 from ev_sessions_tests.raw_rows import empty, rows_of
 
 CAR, OTHER_CAR = UUID(int=101), UUID(int=102)
@@ -47,12 +47,20 @@ class Books:
     nights: Iterator[int] = field(default_factory=count)
     stored: list[Figures] = field(default_factory=list)
 
-    def night(self, *sessions: Row, other: Sequence[Row] = (), report_date: str = "session_end", **limits: str) -> datetime:
+    def night(
+        self,
+        *sessions: Row,
+        other: Sequence[Row] = (),
+        malformed: Sequence[int] = (),
+        report_date: str = "session_end",
+        **limits: str,
+    ) -> datetime:
         """Read all days of the two cars, land, derive and sum up; gives the instant after it."""
         read_at = FIRST_NIGHT + next(self.nights) * ONE_DAY
+        rejected = [Rejection(str(UUID(int=number))) for number in malformed]
         answers = [
-            Answer(car, READ.first, READ.last, read_at, listed, user=OWNERS[car])
-            for car, listed in ((CAR, sessions), (OTHER_CAR, other))
+            Answer(car, READ.first, READ.last, read_at, listed, cannot_be_used, user=OWNERS[car])
+            for car, listed, cannot_be_used in ((CAR, sessions, rejected), (OTHER_CAR, other, []))
         ]
         in_force = Limits.of(limits)
         land(
@@ -205,6 +213,26 @@ def test_an_id_that_stood_under_a_second_vehicle_long_before_is_let_in_by_a_rule
     assert books.stored[-1].sessions == 0
     books.night(charged(1))
     assert of_cause(books.explain(since)) == {Cause.RULE: Effect(1, figures(1, "5", "2", "1"))}
+
+
+def test_a_session_that_cannot_be_used_any_more_is_kept_out_by_a_rule(books: Books) -> None:
+    since = books.night(charged(1), charged(2))
+    books.night(charged(1), malformed=[2])
+    assert of_cause(books.explain(since)) == {Cause.RULE: Effect(1, figures(-1, "-5", "-2", "-1"))}
+
+
+def test_a_session_that_could_not_be_used_for_a_while_is_let_in_by_a_rule(books: Books) -> None:
+    books.night(charged(1), charged(2))
+    since = books.night(charged(1), malformed=[2])
+    books.night(charged(1), charged(2))
+    assert of_cause(books.explain(since)) == {Cause.RULE: Effect(1, figures(1, "5", "2", "1"))}
+
+
+def test_a_session_that_could_not_be_used_and_then_was_listed_no_longer_has_vanished(books: Books) -> None:
+    since = books.night(charged(1), charged(2))
+    books.night(charged(1), malformed=[2])
+    books.night(charged(1))
+    assert of_cause(books.explain(since)) == {Cause.VANISHED: Effect(1, figures(-1, "-5", "-2", "-1"))}
 
 
 def test_what_a_changed_limit_does_is_the_settings(books: Books) -> None:

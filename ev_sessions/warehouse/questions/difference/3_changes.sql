@@ -22,12 +22,24 @@ differences AS (
         coalesce(sum(sign * savings_eur), 0)::DECIMAL(38, 6) AS savings_eur,
     FROM steps
     GROUP BY electric_vehicle_id, id, by_setting
+),
+-- What was listed, or is, in a form that cannot be used, by what stands in quarantine or ended a version.
+unusable_then AS (
+    SELECT electric_vehicle_id, id
+    FROM raw.session_versions
+    SEMI JOIN differences USING (electric_vehicle_id, id)
+    WHERE replaced_at <= $instant
+    GROUP BY electric_vehicle_id, id
+    HAVING arg_max(end_reason, replaced_at) = 'quarantined'
+),
+unusable_now AS (
+    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id FROM raw.quarantine WHERE NOT in_sessions
 )
 SELECT
     CASE
         WHEN by_setting THEN 'setting'
-        WHEN row_then.id IS NULL THEN 'late'
-        WHEN row_now.id IS NULL THEN 'vanished'
+        WHEN row_then.id IS NULL THEN if(unusable_then.id IS NULL, 'late', 'rule')
+        WHEN row_now.id IS NULL THEN if(unusable_now.id IS NULL, 'vanished', 'rule')
         WHEN (former.id IS NULL) <> (present.id IS NULL) THEN 'rule'
         ELSE 'restated'
     END AS cause,
@@ -43,6 +55,8 @@ SELECT
 FROM differences AS difference
 LEFT JOIN listed_then AS row_then USING (electric_vehicle_id, id)
 LEFT JOIN listed_meanwhile AS row_now USING (electric_vehicle_id, id)
+LEFT JOIN unusable_then USING (electric_vehicle_id, id)
+LEFT JOIN unusable_now USING (electric_vehicle_id, id)
 LEFT JOIN accepted_then AS former USING (electric_vehicle_id, id)
 LEFT JOIN accepted_meanwhile AS present USING (electric_vehicle_id, id)
 LEFT JOIN accepted_now AS settled USING (electric_vehicle_id, id)
