@@ -1,8 +1,10 @@
 """The quality rules, each declared once: what it means, how bad it is, which limits it has, where it comes from, what breaks it.
 
 `breaks` is a condition in SQL over the columns that `models/facts.sql` and `models/neighbours.sql` give of a session; `{name}`
-stands for a limit. Where the two are multiplied, the column is widened first: any number that can be stored must not overflow. A
-rule without `breaks` looks at something else than a single session, and `judged_by` says where that is done.
+stands for a limit. Where the two are multiplied, the column is widened first: any number that can be stored must not overflow.
+What lies on a limit to the last digit must not depend on how a double rounds: prices are judged as products of decimals, and
+what has to be divided is rounded to the places that a limit has. A rule without `breaks` looks at something else than a single
+session, and `judged_by` says where that is done.
 """
 
 from __future__ import annotations
@@ -142,27 +144,28 @@ RULES = (
     Rule(17, "energy_above_power", _ENERGY, _E,
          "More energy than {energy_over_peak} times what the peak power gives in the whole stay", "Physics",
          "stay_seconds >= 0"
-         " AND energy_charged_kwh > peak_charge_power_kw::DECIMAL(38, 6) * {energy_over_peak} * stay_seconds / 3600",
+         " AND energy_charged_kwh"
+         " > (peak_charge_power_kw::DECIMAL(38, 6) * {energy_over_peak} * stay_seconds / 3600)::DECIMAL(38, 6)",
          limits=("energy_over_peak",)),
     Rule(18, "charging_beyond_stay", _ENERGY, _W, "Charging took over {charging_slack_hours} h longer than the stay",
          "No real home session; 0.4 % without the slack",
-         "charging_hours > stay_seconds / 3600 + {charging_slack_hours}", limits=("charging_slack_hours",)),
+         "charging_hours > (stay_seconds / 3600)::DECIMAL(38, 6) + {charging_slack_hours}", limits=("charging_slack_hours",)),
     Rule(19, "implausible_capacity", _SOC, _W,
          "Energy and gain imply a battery outside {capacity_min_kwh} to {capacity_max_kwh} kWh", "Specification",
-         "NOT (implied_capacity_kwh BETWEEN {capacity_min_kwh} AND {capacity_max_kwh})",
+         "NOT (implied_capacity_kwh::DECIMAL(38, 6) BETWEEN {capacity_min_kwh} AND {capacity_max_kwh})",
          limits=("capacity_min_kwh", "capacity_max_kwh")),
     Rule(19, "capacity_unlike_vehicle", _SOC, _W,
          "Energy and gain imply less than {capacity_ratio_min} or more than {capacity_ratio_max} times the vehicle's battery",
          "Specification",
-         "NOT (implied_capacity_kwh BETWEEN {capacity_ratio_min} * battery_capacity_kwh::DECIMAL(38, 6)"
+         "NOT (implied_capacity_kwh::DECIMAL(38, 6) BETWEEN {capacity_ratio_min} * battery_capacity_kwh::DECIMAL(38, 6)"
          " AND {capacity_ratio_max} * battery_capacity_kwh::DECIMAL(38, 6))",
          limits=("capacity_ratio_min", "capacity_ratio_max")),
     Rule(20, "unusual_cost", _MONEY, _W, "Cost outside {cost_unusual_min} to {cost_unusual_max} EUR/kWh", "Specification",
-         "NOT (cost_per_kwh BETWEEN {cost_unusual_min} AND {cost_unusual_max})",
+         "NOT (actual_cost_eur BETWEEN {cost_unusual_min} * priced_kwh AND {cost_unusual_max} * priced_kwh)",
          limits=("cost_unusual_min", "cost_unusual_max")),
     Rule(20, "impossible_cost", _MONEY, _E, "Cost outside {cost_impossible_min} to {cost_impossible_max} EUR/kWh",
          "Day-ahead hours of 4 EUR/kWh have happened",
-         "NOT (cost_per_kwh BETWEEN {cost_impossible_min} AND {cost_impossible_max})",
+         "NOT (actual_cost_eur BETWEEN {cost_impossible_min} * priced_kwh AND {cost_impossible_max} * priced_kwh)",
          limits=("cost_impossible_min", "cost_impossible_max")),
     Rule(20, "impossible_amount", _MONEY, _E, "Cost or savings beyond {amount_max_eur} EUR, of either sign",
          "The largest battery at the highest price; also where no energy is known",
@@ -174,7 +177,7 @@ RULES = (
     Rule(22, "no_counterfactual", _MONEY, _W, "Cost plus savings is not above 0, so no rate can be told", "Specification",
          "counterfactual_cost_eur <= 0"),
     Rule(22, "unusual_savings", _MONEY, _W, "Savings beyond {savings_per_kwh} EUR/kWh, of either sign", "Specification",
-         "abs(savings_per_kwh) > {savings_per_kwh}", limits=("savings_per_kwh",)),
+         "abs(actual_savings_eur) > {savings_per_kwh} * priced_kwh", limits=("savings_per_kwh",)),
     Rule(23, "incomplete_figures", _MONEY, _W, "Of cost, savings and energy some are known and some are not",
          "2.5 % of real home sessions",
          "figures_known BETWEEN 1 AND 2"),

@@ -294,6 +294,51 @@ def test_a_state_of_charge_out_of_range_is_unknown_where_it_is_derived_and_stays
     assert verdicts.flags[session_id] == {"soc_out_of_range"}
 
 
+# Numbers that lie on a limit to the last digit
+
+
+def of_price(money: str, price: str) -> dict[str, str]:
+    return {"energy_charged_kwh": "0.01 * number", money: f"0.01 * number * {price}"}
+
+
+def of_capacity(kwh: str) -> dict[str, str]:
+    gain = "(10 + 0.04 * number)"
+    return {"initial_soc_pct": "0", "final_soc_pct": gain, "energy_charged_kwh": f"{gain} * 0.01 * {kwh}"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        *(("unusual_cost", of_price("actual_cost_eur", price)) for price in ("-0.5", "1.0")),
+        *(("impossible_cost", of_price("actual_cost_eur", price)) for price in ("-1", "5")),
+        *(("unusual_savings", of_price("actual_savings_eur", price)) for price in ("-0.60", "0.60")),
+        *(("implausible_capacity", of_capacity(kwh)) for kwh in ("5", "150")),
+        *(("capacity_unlike_vehicle", of_capacity(f"60 * {ratio}")) for ratio in ("0.7", "1.3")),
+        ("mean_above_peak", {"peak_charge_power_kw": "0.01 * number", "avg_charge_power_kw": "0.01 * number * 1.02"}),
+        ("energy_above_power", {"peak_charge_power_kw": "7.4", "energy_charged_kwh": "0.01 * number * 7.4 * 1.1"}),
+        ("charging_beyond_stay", {"avg_charge_power_kw": "1", "energy_charged_kwh": "0.01 * number + 0.1"}),
+    ],
+)
+def test_what_lies_on_a_limit_is_within_it_whatever_the_numbers(
+    connection: duckdb.DuckDBPyConnection, rule: str, fields: Mapping[str, str]
+) -> None:
+    own = {
+        "id": "uuid()",
+        "electric_vehicle_id": "md5(number::VARCHAR)::UUID",
+        "unplug_time": "plug_in_time + number * INTERVAL 36 SECOND",
+        **fields,
+    }
+    insert(connection, RAW_VEHICLES, vehicle("v1", battery_capacity_kwh=60))
+    add(connection, DAY, {})
+    for table, changed in (("vehicles", {"electric_vehicle_id"}), ("sessions", own.keys())):
+        replaced = ", ".join(f"{own[name]} AS {name}" for name in sorted(changed))
+        connection.execute(
+            f"INSERT INTO raw.{table} SELECT alike.* REPLACE ({replaced}) FROM raw.{table} AS alike, range(1, 2000) AS _(number)"
+        )
+    derive_days(connection, DAY)
+    assert rule not in {row["rule"] for row in rows_of(connection, RULE_HITS)}
+
+
 # Price zones
 
 

@@ -15,8 +15,8 @@ SELECT
     ratio(energy_charged_kwh, avg_charge_power_kw)::DECIMAL(38, 6) AS charging_hours,
     final_soc_pct::DECIMAL(38, 6) - initial_soc_pct AS soc_gain_pct,
     CASE WHEN soc_gain_pct >= 10 THEN energy_charged_kwh / (soc_gain_pct / 100) END AS implied_capacity_kwh,
-    ratio(actual_cost_eur, energy_charged_kwh) AS cost_per_kwh,
-    ratio(actual_savings_eur, energy_charged_kwh) AS savings_per_kwh,
+    -- The energy that a price per kWh can be told of.
+    CASE WHEN energy_charged_kwh > 0 THEN energy_charged_kwh::DECIMAL(38, 6) END AS priced_kwh,
     actual_cost_eur::DECIMAL(38, 6) + actual_savings_eur AS counterfactual_cost_eur,
     (actual_cost_eur IS NOT NULL)::TINYINT + (actual_savings_eur IS NOT NULL)::TINYINT + (energy_charged_kwh IS NOT NULL)::TINYINT
         AS figures_known,

@@ -22,7 +22,7 @@ WITH accepted AS (
 SELECT
     * EXCLUDE (
         content_hash, valid_from, extra, initial_as_sent, final_as_sent, target_as_sent, vehicle_created_at, battery_capacity_kwh,
-        stay_seconds, earliest_stamp, cost_per_kwh, savings_per_kwh, figures_known, reported_at, not_charging_hours
+        stay_seconds, earliest_stamp, priced_kwh, figures_known, reported_at, not_charging_hours
     ),
     (reported_at AT TIME ZONE time_zone)::DATE AS report_date,
     CASE
