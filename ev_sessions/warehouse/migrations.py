@@ -11,7 +11,10 @@ import duckdb
 
 from ev_sessions.warehouse.copying import copy_into
 from ev_sessions.warehouse.schema import SCHEMA_VERSION, record_version, require_not_newer, stored_version
-from ev_sessions.warehouse.scripts import run_script, transaction
+from ev_sessions.warehouse.scripts import frugally, run_script, transaction
+
+# A migration happens once, with nobody beside it.
+_MEGABYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,10 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path, migrations: Seque
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, steps: Sequence[Migration]) -> None:
-    with transaction(connection):
-        for step in steps:
-            step.apply(connection)
-            record_version(connection, step.to_version)
+    def apply() -> None:
+        with transaction(connection):
+            for step in steps:
+                step.apply(connection)
+                record_version(connection, step.to_version)
+
+    frugally(connection, _MEGABYTES, apply, threads=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ev_sessions_tests.raw_rows import NOW, derive_days, insert, rows_of, touche
 
 FINAL_DAY, OPEN_DAY, TOUCHED_DAY = date(2026, 2, 28), date(2026, 3, 1), date(2026, 3, 2)
 SEEN, RESTATED = NOW - timedelta(days=2), NOW - timedelta(days=1)
+_OF_A_PERSON = '{"driver": "Ada Lovelace", "tyres": [4, "old", "new"], "deep": {"mail": "ada@example.org"}}'
 SCHEMAS = Path(__file__).parent / "schemas"
 
 # A value for every column that must have one and that a test does not name.
@@ -69,10 +71,15 @@ def database(tmp_path: Path) -> Database:
             _old_row(connection, "analytics.daily_savings", session_day=FINAL_DAY, report_date=report_date, **owner)
         seen = {"session_day": OPEN_DAY, "plug_in_time": SEEN, "first_seen_at": SEEN, "time_zone": "UTC"}
         _old_row(connection, "raw.session_versions", **owner, **seen, **restated, id=owner["user_id"], version=1)
-        _old_row(connection, "raw.sessions", **owner, **seen, id=owner["user_id"], version=2)
-        for key, reason in enumerate(("well_formed: not an object", "within_window: too late", "key_unique: elsewhere too")):
-            days = {"first_day": OPEN_DAY, "last_day": OPEN_DAY}
-            _old_row(connection, "raw.quarantine", **owner, **days, record_key=str(key), reasons=[reason])
+        told = {"session_outcome": "Ada Lovelace", "extra": _OF_A_PERSON, "fetched_at": NOW}
+        _old_row(connection, "raw.sessions", **owner, **seen, **told, id=owner["user_id"], version=2)
+        for key, reason, payload in (
+            ("0", "well_formed: not an object", '{"id": 7, "note": "Ada, \\"Lady\\" Lovelace"}'),
+            ("1", "within_window: too late", '"Ada Lovelace"'),
+            (str(owner["user_id"]), "key_unique: elsewhere too", "[]"),
+        ):
+            entry = {"record_key": key, "reasons": [reason], "payload": payload}
+            _old_row(connection, "raw.quarantine", **owner, **entry, first_day=TOUCHED_DAY, last_day=TOUCHED_DAY)
         insert(connection, RAW_TOUCHED_DAYS, touched(TOUCHED_DAY))
         insert(connection, RAW_VEHICLES, vehicle("v1"))
     return Database(path)
@@ -109,6 +116,21 @@ def test_a_version_is_valid_from_the_end_of_the_one_before_it(database: Database
             "SELECT version, valid_from FROM raw.session_versions UNION SELECT version, valid_from FROM raw.sessions ORDER BY ALL"
         ).fetchall()
     assert rows == [(1, SEEN), (2, RESTATED)]
+
+
+def test_what_may_speak_of_a_person_is_no_longer_there(database: Database) -> None:
+    with database.writing() as connection:
+        ((outcome, extra),) = connection.execute("SELECT session_outcome, extra FROM raw.sessions").fetchall()
+        payloads = [entry["payload"] for entry in rows_of(connection, RAW_QUARANTINE)]
+    assert outcome == "(text, 12 characters)"
+    assert json.loads(extra) == {"driver": "(text)", "tyres": [4, "(text)", "(text)"], "deep": {"mail": "(text)"}}
+    assert payloads == ['{"id": 7, "note": "(text)"}', '"(text)"', "[]"]
+
+
+def test_a_session_under_two_vehicles_is_listed_on_its_own_day(database: Database) -> None:
+    with database.writing() as connection:
+        days = {(entry["in_sessions"], entry["first_day"], entry["last_day"]) for entry in rows_of(connection, RAW_QUARANTINE)}
+    assert days == {(False, TOUCHED_DAY, TOUCHED_DAY), (True, OPEN_DAY, OPEN_DAY)}
 
 
 def test_reasons_of_quarantine_have_the_names_of_the_rules(database: Database) -> None:

@@ -1,5 +1,19 @@
 -- Schema 3: quality rules, versions with their fields, reconciliation. The tables are written out as they were then, and stay so.
--- Every day is derived again by the next runs, since no rule has judged it yet: no long transaction here.
+-- Every day is derived again by the next runs, since no rule has judged it yet; the figures stand as they were until then.
+-- What the API sends is kept since without what may speak of a person. What is stored already loses all its texts here: which of
+-- them are harmless is known to the client alone. A session whose texts change so looks restated when it is read next.
+-- A name is followed by a colon, a value by something else. Of neighbours in a list the second pass finds each other one.
+CREATE OR REPLACE TEMP MACRO without_some_texts(json) AS
+    regexp_replace(json, '([:\[,]\s*)"(?:[^"\\]|\\.)*"(\s*[,\]}])', concat('\1', chr(1), '\2'), 'g');
+
+CREATE OR REPLACE TEMP MACRO without_texts(json) AS
+    replace(without_some_texts(without_some_texts(json)), chr(1), '"(text)"');
+
+CREATE OR REPLACE TEMP MACRO code_or_mark(outcome) AS
+    CASE
+        WHEN regexp_full_match(outcome, '[a-z][a-z0-9]*([_-][a-z0-9]+)*|[A-Z][A-Z0-9]*([_-][A-Z0-9]+)*') THEN outcome
+        ELSE '(text, ' || length(outcome) || ' characters)'
+    END;
 
 CREATE TABLE raw.novelties (
     kind VARCHAR NOT NULL,
@@ -43,11 +57,10 @@ CREATE TABLE analytics.rule_hits (
     derived_by_run_id VARCHAR NOT NULL
 );
 
--- A version began when the one before it ended. When one that had vanished came back is not known: the latest it can be.
+-- A version began when the one before it ended. When one that had vanished came back is not known: the earliest it can be.
 CREATE TEMP TABLE former_versions AS
 SELECT electric_vehicle_id, id, version, max(replaced_at) AS replaced_at
 FROM raw.session_versions
-WHERE end_reason <> 'superseded'
 GROUP BY ALL;
 
 ALTER TABLE raw.sessions RENAME TO sessions_2;
@@ -87,7 +100,9 @@ CREATE TABLE raw.sessions (
 );
 
 INSERT INTO raw.sessions BY NAME
-SELECT session.*, coalesce(former.replaced_at, session.first_seen_at) AS valid_from
+SELECT
+    session.* REPLACE (code_or_mark(session_outcome) AS session_outcome, without_texts(extra::VARCHAR)::JSON AS extra),
+    if(former.replaced_at IS NULL, session.first_seen_at, least(former.replaced_at, session.fetched_at)) AS valid_from
 FROM raw.sessions_2 AS session
 LEFT JOIN former_versions AS former
     ON former.electric_vehicle_id = session.electric_vehicle_id
@@ -138,7 +153,10 @@ CREATE TABLE raw.session_versions (
 );
 
 INSERT INTO raw.session_versions BY NAME
-SELECT session.*, coalesce(former.replaced_at, session.first_seen_at) AS valid_from, NULL AS changed_fields
+SELECT
+    session.* REPLACE (code_or_mark(session_outcome) AS session_outcome, without_texts(extra::VARCHAR)::JSON AS extra),
+    if(former.replaced_at IS NULL, session.first_seen_at, least(former.replaced_at, session.fetched_at)) AS valid_from,
+    NULL AS changed_fields
 FROM raw.session_versions_2 AS session
 LEFT JOIN former_versions AS former
     ON former.electric_vehicle_id = session.electric_vehicle_id
@@ -175,12 +193,36 @@ SELECT
             WHEN reason LIKE 'within_window:%' THEN replace(reason, 'within_window:', 'outside_window:')
             WHEN reason LIKE 'key_unique:%' THEN replace(reason, 'key_unique:', 'id_of_two_vehicles:')
             ELSE reason
-        END) AS reasons
+        END) AS reasons,
+        if(regexp_matches(payload, '^\s*[\[{]'), without_texts(payload), '"(text)"') AS payload,
+        -- A row that had moved left its entry where it was.
+        coalesce(session.session_day, first_day) AS first_day,
+        coalesce(session.session_day, last_day) AS last_day
     ),
     reasons[1] LIKE 'key_unique:%' AS in_sessions
-FROM raw.quarantine_2 AS former;
+FROM raw.quarantine_2 AS former
+LEFT JOIN raw.sessions AS session
+    ON reasons[1] LIKE 'key_unique:%'
+    AND session.electric_vehicle_id = former.electric_vehicle_id
+    AND session.id = try_cast(former.record_key AS UUID);
 
 DROP TABLE raw.quarantine_2;
+
+CREATE TABLE raw.quarantine_past (
+    org_id UUID NOT NULL,
+    user_id UUID NOT NULL,
+    electric_vehicle_id UUID NOT NULL,
+    record_key VARCHAR NOT NULL,
+    reasons VARCHAR[] NOT NULL,
+    payload VARCHAR NOT NULL,
+    first_day DATE NOT NULL,
+    last_day DATE NOT NULL,
+    first_seen_at TIMESTAMPTZ NOT NULL,
+    fetched_at TIMESTAMPTZ NOT NULL,
+    run_id VARCHAR NOT NULL,
+    left_at TIMESTAMPTZ NOT NULL,
+    left_by_run_id VARCHAR NOT NULL
+);
 
 ALTER TABLE analytics.sessions RENAME TO sessions_2;
 
@@ -279,7 +321,7 @@ CREATE TABLE analytics.daily_energy (
 );
 
 INSERT INTO analytics.daily_energy BY NAME
-SELECT *, 0 AS flagged_sessions, 0 AS flagged_share
+SELECT *, 0 AS flagged_sessions, NULL AS flagged_share
 FROM analytics.daily_energy_2
 ORDER BY session_day;
 
@@ -382,7 +424,7 @@ CREATE TABLE analytics.fleet_daily (
 );
 
 INSERT INTO analytics.fleet_daily BY NAME
-SELECT *, 0 AS flagged_sessions, 0 AS flagged_share
+SELECT *, 0 AS flagged_sessions, NULL AS flagged_share
 FROM analytics.fleet_daily_2
 ORDER BY session_day;
 
