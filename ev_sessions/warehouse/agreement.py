@@ -1,13 +1,13 @@
 """Whether the API's own sums of a month are ours: pure arithmetic, with the doubt about how the API cuts its months.
 
-How it does is not stated. So our month is cut in every way that makes sense; and where no cut fits, what the sessions at the
-month's edges could make is no proof of a difference: it is shown, not judged. What vehicles show of the API's way of cutting,
-which is one for all, is held against its sum over all of them.
+How it does is not stated. So our month is cut in every way that makes sense. Which one is the API's, an amount proves that only
+one makes exactly, or most of the other vehicles; then what does not agree by it differs. Only where nothing proves any, what the
+sessions at the month's edges could make is no proof of a difference: it is shown, not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -27,7 +27,8 @@ CUTS = (
 # What the API may round away, in kWh and EUR; a count is whole.
 _ROUNDING = Decimal("0.01")
 
-ALL_CUTS = range(len(CUTS))
+ALL_CUTS = frozenset(range(len(CUTS)))
+_OURS = 0
 
 AGREES, EDGE, DIFFERS = "agrees", "edge", "differs"
 
@@ -49,16 +50,17 @@ class Bundle:
 class Judgement:
     """`outcome`: agrees, edge or differs. `cause`: what the edge is; None else.
 
-    `apart`: the figures that do not agree by the cut that fits best. `cuts`: the numbers of those by which all figures agree.
+    `apart`: the figures that do not agree by the cut that fits best. `cuts`: the numbers of those that make the count and an
+    amount exactly as the API gives them; all, where they do not matter, so that nothing is shown of the API's.
     """
 
     outcome: str
     cause: str | None = None
     apart: frozenset[str] = frozenset()
-    cuts: frozenset[int] = frozenset()
+    cuts: frozenset[int] = ALL_CUTS
 
 
-def own_figures(bundles: Sequence[Bundle], month: date, cut: int = 0) -> Mapping[str, Decimal | None]:
+def own_figures(bundles: Sequence[Bundle], month: date, cut: int = _OURS) -> Mapping[str, Decimal | None]:
     """Our figures of `month` (first day) by the cut of that number; None: there is no value to add up."""
     within = [bundle for bundle in bundles if bundle.months[cut] == month]
     return {name: _total(within, name) for name in FIGURES} | {"sessions": _count(within)}
@@ -69,51 +71,64 @@ def judge(
     bundles: Sequence[Bundle],
     month: date,
     share: Decimal,
-    cuts: Collection[int] = ALL_CUTS,
+    cuts: frozenset[int] = ALL_CUTS,
 ) -> Judgement:
     """Compare what `api` gives of `FIGURES` with our `bundles`; they agree where they differ by `share` of the larger at most.
 
-    `cuts` are those that the API may use. An amount that is the same by one of them, and another by others, proves it to be the
-    API's, so that the other amount is judged by it. Else a difference is one only where the sessions whose month depends on the
-    cut cannot make it: the API may also split their amounts at midnight.
+    `cuts` are those that the vehicles show to be the API's. What the figures themselves make exact rules out others among them;
+    by those that are left, a difference is one unless the sessions whose month depends on the cut can make it: where no amount
+    is exact, the API may also split them at midnight.
     """
     given = {name: value for name in FIGURES if (value := api[name]) is not None}
-    own = {cut: own_figures(bundles, month, cut) for cut in cuts}
-    fitting = {cut: _fitting(given, own[cut], share) for cut in cuts}
+    own = {cut: own_figures(bundles, month, cut) for cut in sorted(ALL_CUTS)}
+    exact = {cut: _fitting(given, own[cut], share=Decimal(0)) for cut in own}
+    shown = _shown(exact, own)
+    counted = frozenset(cut for cut in shown if "sessions" in exact[cut] or "sessions" not in given)
+    judgement = Judgement(AGREES, cuts=ALL_CUTS if shown == ALL_CUTS else counted)
+    if len(_fitting(given, own[_OURS], share)) == len(given):
+        return judgement
+    whole = frozenset(cut for cut, names in exact.items() if len(names) == len(given))
+    likely = (whole & cuts) or whole or (shown & cuts) or cuts
+    fitting = {cut: _fitting(given, own[cut], share) for cut in sorted(likely)}
     best = max(fitting, key=lambda cut: len(fitting[cut]))
     if len(fitting[best]) == len(given):
-        agreeing = frozenset(cut for cut, names in fitting.items() if len(names) == len(given))
-        cause = f"agrees where the month is cut by {CUTS[best]}" if best else None
-        return Judgement(EDGE if best else AGREES, cause, cuts=agreeing)
+        return replace(judgement, outcome=EDGE, cause=f"agrees where the month is cut by {CUTS[best]}")
     apart = frozenset(given) - fitting[best]
-    proved = any(_proves(given[name], own[best][name], [own[cut][name] for cut in cuts]) for name in AMOUNTS if name in given)
-    possible = [replace(bundle, months=tuple(bundle.months[cut] for cut in cuts)) for bundle in bundles]
-    in_doubt = all(_within_edges(name, given[name], possible, month, share) for name in given)
-    if in_doubt and not (proved and apart.intersection(AMOUNTS)):
-        return Judgement(EDGE, "within what the sessions at the month's edges can make", apart)
-    return Judgement(DIFFERS, apart=apart)
+    # A count may be cut in another way than the amounts, unless the vehicles show that it is not.
+    may_be = dict.fromkeys(AMOUNTS, likely) | {"sessions": cuts}
+    if all(_within_edges(name, value, _cut_by(bundles, may_be[name]), month, share) for name, value in given.items()):
+        return replace(judgement, outcome=EDGE, cause="within what the sessions at the month's edges can make", apart=apart)
+    return replace(judgement, outcome=DIFFERS, apart=apart)
 
 
-def possible_cuts(judgements: Iterable[Judgement]) -> Collection[int]:
-    """The cuts that the API may use, by what vehicles' months show: those by which all agree that agree at all.
+def possible_cuts(judgements: Iterable[Judgement]) -> frozenset[int]:
+    """The cuts that the API may use, by what vehicles' months show: those that most of them show; all, where most show none."""
+    showing = [judgement.cuts for judgement in judgements if judgement.cuts != ALL_CUTS]
+    months = {cut: sum(cut in cuts for cuts in showing) for cut in ALL_CUTS}
+    most = max(months.values())
+    return frozenset(cut for cut in ALL_CUTS if months[cut] == most) if 2 * most > len(showing) else ALL_CUTS
 
-    All of them, where some month is cut in none of these ways.
+
+def _shown(exact: Mapping[int, frozenset[str]], own: Mapping[int, Mapping[str, Decimal | None]]) -> frozenset[int]:
+    """The cuts that amounts prove best, by which of them are `exact`: all where every cut is the same; none where no amount is.
+
+    Energy proves most, and a count beside it: with savings it proves none, since sessions without any can be split unseen.
     """
-    judged = list(judgements)
-    if any(judgement.outcome == EDGE and not judgement.cuts for judgement in judged):
+    if all(figures == own[_OURS] for figures in own.values()):
         return ALL_CUTS
-    common = frozenset(ALL_CUTS).intersection(*(judgement.cuts for judgement in judged if judgement.cuts))
-    return sorted(common) or ALL_CUTS
+    proof = {
+        cut: ("energy_kwh" in names, {"sessions", "energy_kwh"} <= names, "savings_eur" in names) for cut, names in exact.items()
+    }
+    best = max(proof.values())
+    return frozenset(cut for cut in proof if proof[cut] == best) if any(best) else frozenset()
+
+
+def _cut_by(bundles: Sequence[Bundle], cuts: Iterable[int]) -> Sequence[Bundle]:
+    return [replace(bundle, months=tuple(bundle.months[cut] for cut in cuts)) for bundle in bundles]
 
 
 def _fitting(given: Mapping[str, Decimal], own: Mapping[str, Decimal | None], share: Decimal) -> frozenset[str]:
     return frozenset(name for name, value in given.items() if abs(value - _known(own[name])) <= _slack(value, own[name], share))
-
-
-def _proves(value: Decimal, own: Decimal | None, by_all_cuts: Iterable[Decimal | None]) -> bool:
-    """Whether `value` is `own`, which not every cut makes so."""
-    is_own = abs(value - _known(own)) <= _ROUNDING
-    return is_own and any(abs(_known(other) - _known(own)) > _ROUNDING for other in by_all_cuts)
 
 
 def _within_edges(name: str, value: Decimal, bundles: Sequence[Bundle], month: date, share: Decimal) -> bool:

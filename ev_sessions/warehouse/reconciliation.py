@@ -6,7 +6,7 @@ Whom to ask next is answered here too, since the table knows who was asked when.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ import pyarrow as pa
 from ev_sessions.days import ONE_DAY, DayRange, utc_today
 from ev_sessions.stage.schemas import arrow_schema
 from ev_sessions.tables import RAW_RECONCILIATIONS
-from ev_sessions.warehouse.agreement import DIFFERS, FIGURES, Bundle, Judgement, judge, own_figures, possible_cuts
+from ev_sessions.warehouse.agreement import ALL_CUTS, DIFFERS, FIGURES, Bundle, Judgement, judge, own_figures, possible_cuts
 from ev_sessions.warehouse.scripts import frugally, read_script, run_sql, transaction
 
 _MEGABYTES = 256
@@ -139,17 +139,16 @@ def _own_sums(connection: duckdb.DuckDBPyConnection, answers: Sequence[Row], org
 
 
 def _judged(answers: Sequence[Row], own: Mapping[UUID | None, Sequence[Bundle]], share: Decimal) -> dict[Key, Judgement]:
-    """The judgement of each row: the vehicles' first, since they show how the API cuts its months."""
-    judged: dict[Key, Judgement] = {}
-    for in_total in (False, True):
-        cuts = possible_cuts(judged.values())
-        for row in answers:
-            if (row["electric_vehicle_id"] is None) == in_total:
-                judged[_key(row)] = _judgement(row, own.get(row["electric_vehicle_id"], []), share, cuts)
-    return judged
+    """The judgement of each row, by the cuts of the month that the vehicles show to be the API's: there is one for all."""
+
+    def judged(rows: Iterable[Row], cuts: frozenset[int]) -> dict[Key, Judgement]:
+        return {_key(row): _judgement(row, own.get(row["electric_vehicle_id"], []), share, cuts) for row in rows}
+
+    by_themselves = judged((row for row in answers if row["electric_vehicle_id"] is not None), ALL_CUTS)
+    return judged(answers, possible_cuts(by_themselves.values()))
 
 
-def _judgement(row: Row, bundles: Sequence[Bundle], share: Decimal, cuts: Collection[int]) -> Judgement:
+def _judgement(row: Row, bundles: Sequence[Bundle], share: Decimal, cuts: frozenset[int]) -> Judgement:
     if row["outcome"] is not None:
         return Judgement(row["outcome"], row["cause"])
     api = _api_figures(row)

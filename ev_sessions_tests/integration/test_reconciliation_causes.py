@@ -153,6 +153,21 @@ def test_a_session_over_the_months_end_is_found_whichever_month_it_stands_under(
     assert compared(connection, of_a_vehicle(1), april) == [by_end, by_end]
 
 
+def test_wrong_sums_of_a_vehicle_are_no_edge_where_most_vehicles_show_how_the_month_is_cut(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    last_night = {"unplug_time": at("2026-04-01 07:00"), "energy_charged_kwh": Decimal(5), "actual_savings_eur": Decimal("0.5")}
+    insert(connection, RAW_SESSIONS, *(session(f"over {of}", of=of, day=LAST, **last_night) for of in ("v1", "v2", "v3")))
+    wrong, by_all = of_a_vehicle(2, 12, "1.2"), said(None, api_savings_eur=2)
+    right = [said(of, api_sessions=1, api_energy_kwh=5, api_savings_eur="0.5") for of in ("v2", "v3")]
+    undecided = ("edge", "within what the sessions at the month's edges can make")
+    assert compared(connection, by_all, wrong) == [undecided, undecided]
+    of_all, *of_vehicles = compared(connection, by_all, wrong, *right, asked=replace(ASKED, run_id="later"))
+    assert of_all[0] == "differs"
+    differs = ("differs", f"energy, savings: {NOTHING_HERE}, on 2026-06-01")
+    assert sorted(of_vehicles, key=str) == [("agrees", None), ("agrees", None), differs]
+
+
 def test_the_newest_reconciliation_of_a_month_counts(connection: duckdb.DuckDBPyConnection) -> None:
     compared(connection, of_a_vehicle(1, 10, 2))
     later = replace(ASKED, asked_at=NOW + timedelta(days=7), run_id="later")

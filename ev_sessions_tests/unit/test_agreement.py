@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -27,7 +28,7 @@ from ev_sessions.warehouse.agreement import (
 
 FEBRUARY, MARCH, APRIL = date(2026, 2, 1), date(2026, 3, 1), date(2026, 4, 1)
 SHARE = Decimal("0.01")
-BY_PLUG_IN = 0
+OURS = 0
 
 
 def bundle(*months: date, sessions: int = 1, energy: object = 10, savings: object = 1) -> Bundle:
@@ -72,12 +73,23 @@ def test_a_month_that_agrees_by_another_cut_is_an_edge_and_says_by_which() -> No
 def test_an_amount_that_only_one_cut_makes_proves_it_so_that_the_other_amount_is_judged() -> None:
     ours = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end(savings=5)]
     judged = judge(said(21, 210, 22), ours, MARCH, SHARE)
-    assert judged == Judgement(DIFFERS, apart=frozenset({"savings_eur"}))
+    assert judged == Judgement(DIFFERS, None, frozenset({"savings_eur"}), frozenset({0, 1, 3}))
 
 
-def test_an_amount_that_every_cut_makes_proves_none() -> None:
-    ours = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end(energy=0, savings=5)]
-    assert judge(said(21, 200, 22), ours, MARCH, SHARE).outcome == EDGE
+def test_what_one_cut_makes_exactly_rules_out_another_that_is_only_near() -> None:
+    ours = [bundle(MARCH, sessions=23, energy="319.5", savings="14.8"), at_the_end(energy="5.042", savings="0.47")]
+    ours.append(bundle(FEBRUARY, FEBRUARY, MARCH, FEBRUARY, MARCH, energy="7.539", savings="1.23"))
+    judged = judge(said(24, "324.542", "16.03"), ours, MARCH, SHARE)
+    assert own_figures(ours, MARCH, 2) == {"sessions": 24, "energy_kwh": Decimal("327.039"), "savings_eur": Decimal("16.03")}
+    assert (judged.outcome, judged.apart, judged.cuts) == (DIFFERS, frozenset({"savings_eur"}), frozenset({0, 1, 3}))
+
+
+def test_a_count_beside_an_exact_energy_proves_the_cut_and_beside_exact_savings_none() -> None:
+    without_energy = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end(energy=0, savings=5)]
+    assert judge(said(21, 200, 22), without_energy, MARCH, SHARE).outcome == DIFFERS
+    # The API may split at midnight what has energy, but no savings.
+    without_savings = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end(energy=10, savings=0)]
+    assert judge(said(21, 204, 20), without_savings, MARCH, SHARE).outcome == EDGE
 
 
 def test_a_count_may_be_cut_in_another_way_than_the_amounts() -> None:
@@ -89,9 +101,8 @@ def test_a_count_may_be_cut_in_another_way_than_the_amounts() -> None:
 def test_where_no_cut_is_proved_what_the_edges_can_make_is_shown_and_not_judged() -> None:
     ours = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end(energy=10, savings=5)]
     judged = judge(said(21, 204, 22), ours, MARCH, SHARE)
-    assert judged == Judgement(
-        EDGE, "within what the sessions at the month's edges can make", frozenset({"energy_kwh", "savings_eur"})
-    )
+    within = "within what the sessions at the month's edges can make"
+    assert judged == Judgement(EDGE, within, frozenset({"energy_kwh", "savings_eur"}), cuts=frozenset())
     assert judge(said(21, 204, 26), ours, MARCH, SHARE).outcome == DIFFERS
 
 
@@ -109,18 +120,53 @@ def test_an_unknown_energy_adds_nothing_and_a_month_without_any_has_none() -> No
 def test_the_vehicles_show_how_the_api_cuts_the_months_of_its_total() -> None:
     of_a_vehicle = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end()]
     shown = possible_cuts([judge(said(21, 210, 21), of_a_vehicle, MARCH, SHARE)])
-    assert list(shown) == [0, 1, 3]
+    assert shown == {0, 1, 3}
     of_all = [bundle(MARCH, savings=1000), at_the_end(savings=100)]
     assert judge(said(savings=1050), of_all, MARCH, SHARE).outcome == EDGE
     assert judge(said(savings=1050), of_all, MARCH, SHARE, shown).outcome == DIFFERS
     assert judge(said(savings=1100), of_all, MARCH, SHARE, shown).outcome == AGREES
 
 
-def test_a_vehicle_that_no_cut_fits_leaves_every_cut_possible() -> None:
-    split = Judgement(EDGE, "within what the sessions at the month's edges can make")
-    assert possible_cuts([Judgement(AGREES, cuts=frozenset({0})), split]) == ALL_CUTS
-    assert possible_cuts([Judgement(AGREES, cuts=frozenset({0})), Judgement(EDGE, "", cuts=frozenset({2}))]) == ALL_CUTS
-    assert possible_cuts([]) == list(ALL_CUTS)
+def test_most_vehicles_decide_how_the_api_cuts_its_months() -> None:
+    by_plug_in, by_end = Judgement(AGREES, cuts=frozenset({0, 1, 3})), Judgement(EDGE, "", cuts=frozenset({2, 4}))
+    by_utc = Judgement(AGREES, cuts=frozenset({0, 1, 2}))
+    in_no_way, says_nothing = Judgement(DIFFERS, cuts=frozenset()), Judgement(AGREES)
+    assert possible_cuts([by_plug_in, by_plug_in, by_end, says_nothing, says_nothing]) == {0, 1, 3}
+    assert possible_cuts([by_plug_in, by_plug_in, in_no_way]) == {0, 1, 3}
+    assert possible_cuts([by_plug_in, by_utc]) == {0, 1}
+    assert possible_cuts([by_plug_in, by_end]) == ALL_CUTS
+    assert possible_cuts([by_plug_in, in_no_way]) == ALL_CUTS
+    assert possible_cuts([says_nothing]) == possible_cuts([]) == ALL_CUTS
+
+
+def test_a_vehicle_shows_a_cut_that_makes_its_count_and_an_amount_exactly() -> None:
+    ours = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end()]
+    shown = [
+        (said(21, 210, 21), {0, 1, 3}),
+        (said(21, 210, 24), {0, 1, 3}),
+        (said(20, 200, 24), {2, 4}),
+        (said(savings=21), {0, 1, 3}),
+        (said(21, "210.5", 24), set()),
+        (said(21, 200, 20), set()),
+    ]
+    assert [judge(api, ours, MARCH, SHARE).cuts for api, _ in shown] == [cuts for _, cuts in shown]
+    assert judge(said(21, 210, 24), [bundle(MARCH, sessions=20)], MARCH, SHARE).cuts == ALL_CUTS
+
+
+def test_the_other_vehicles_decide_where_a_vehicle_itself_proves_no_cut() -> None:
+    ours = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end()]
+    api = said(21, 206, "20.6")
+    assert judge(api, ours, MARCH, SHARE).outcome == EDGE
+    judged = judge(api, ours, MARCH, SHARE, frozenset({0, 1}))
+    assert (judged.outcome, judged.apart) == (DIFFERS, frozenset({"energy_kwh", "savings_eur"}))
+    one_is_missing = judge(said(20, 210, 21), ours, MARCH, SHARE, frozenset({0, 1}))
+    assert (one_is_missing.outcome, one_is_missing.apart) == (DIFFERS, frozenset({"sessions"}))
+
+
+def test_what_another_cut_makes_exactly_is_an_edge_though_most_vehicles_show_ours() -> None:
+    ours = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end()]
+    judged = judge(said(20, 200, 20), ours, MARCH, SHARE, frozenset({0, 1, 3}))
+    assert (judged.outcome, judged.cause) == (EDGE, "agrees where the month is cut by the UTC day of the end")
 
 
 AMOUNTS = st.none() | st.decimals(-1000, 1000, places=3)
@@ -134,14 +180,42 @@ BUNDLES = st.lists(
     ),
     max_size=8,
 )
+# Whose energy is known, as that of nearly all sessions.
+CHARGED = BUNDLES.map(lambda bundles: [replace(each, energy_kwh=each.energy_kwh or Decimal(7)) for each in bundles])
 
 
-@given(ours=BUNDLES, cut=st.sampled_from(ALL_CUTS))
-def test_the_same_sessions_never_differ_however_the_api_cuts_its_months(ours: list[Bundle], cut: int) -> None:
-    judged = judge(own_figures(ours, MARCH, cut), ours, MARCH, SHARE)
-    assert judged.outcome == (AGREES if BY_PLUG_IN in judged.cuts else EDGE)
+def alike(one: Mapping[str, Decimal | None], other: Mapping[str, Decimal | None]) -> bool:
+    """Whether count and energy are the same but for what the API may round away."""
+    count, energy = (abs((one[name] or Decimal(0)) - (other[name] or Decimal(0))) for name in ("sessions", "energy_kwh"))
+    return count == 0 and energy <= Decimal("0.01")
+
+
+@given(ours=BUNDLES, cut=st.sampled_from(sorted(ALL_CUTS)), shown=st.frozensets(st.sampled_from(sorted(ALL_CUTS)), min_size=1))
+def test_the_same_sessions_never_differ_however_the_api_cuts_its_months(
+    ours: list[Bundle], cut: int, shown: frozenset[int]
+) -> None:
+    judged = judge(own_figures(ours, MARCH, cut), ours, MARCH, SHARE, shown)
+    assert judged.outcome in ({AGREES} if cut == OURS else {AGREES, EDGE})
+
+
+@given(ours=CHARGED, cut=st.sampled_from(sorted(ALL_CUTS)))
+def test_a_vehicle_that_was_copied_right_shows_the_cut_of_the_api(ours: list[Bundle], cut: int) -> None:
+    api = {name: value or Decimal(0) for name, value in own_figures(ours, MARCH, cut).items()}
+    judged = judge(api, ours, MARCH, SHARE)
     assert cut in judged.cuts
     assert cut in possible_cuts([judged])
+
+
+@given(ours=CHARGED, savings=st.decimals(-10_000, 10_000, places=2))
+def test_wrong_savings_beside_a_count_and_an_energy_that_only_our_cut_makes_are_never_an_edge(
+    ours: list[Bundle], savings: Decimal
+) -> None:
+    own, *others = (own_figures(ours, MARCH, cut) for cut in sorted(ALL_CUTS))
+    assume(own["energy_kwh"] is not None and not any(alike(own, other) for other in others))
+    right = own["savings_eur"] or Decimal(0)
+    assume(abs(savings - right) > max(SHARE * max(abs(savings), abs(right)), Decimal("0.01")))
+    judged = judge({**own, "savings_eur": savings}, ours, MARCH, SHARE)
+    assert (judged.outcome, judged.apart) == (DIFFERS, frozenset({"savings_eur"}))
 
 
 @given(ours=BUNDLES, data=st.data())
