@@ -1,8 +1,9 @@
 """What may be kept of values that nobody vouches for: unknown fields, and records that cannot be typed.
 
-The name, address or e-mail of a person must not be stored, wherever the API sends it. So of such values stay those that can be
-neither: numbers, truths, nulls, stamps, UUIDs, and words as programs write them (`not_at_home`). Any other text gives way to a
-mark that tells its length, and so does everything under a name that speaks of people or places, or that is no such word.
+The name, address or e-mail of a person must not be stored, wherever the API sends it. So of such values stay those that look like
+none: numbers, truths, nulls, stamps, UUIDs, and words as programs write them (`not_at_home`). Any other text gives way to a mark
+that tells its length, and so does everything under a name that speaks of people or places, in English or German, or that is no
+such word. A name in lower case under another name would stay: nothing tells it from a word.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _HARMLESS = re.compile(f"{_SNAKE}|{_STAMP}|{_UUID}")
 _TELLING = re.compile(
     "name|mail|phone|mobil|dress|street|postal|postcode|owner|customer|driver|person|contact|birth|gender|passw"
     "|latitude|longitude|location|position|coordinate|iban|plate|license"
-    "|(?:^|_)(?:city|town|house|zip|lat|lon|lng|geo|gps|tel|fax|vin|user|account|note|notes|comment|remark)(?:_|$)"
+    "|strasse|anschrift|adresse|telefon|rufnummer|handy|kunde|fahrer|halter|besitzer|inhaber|geburt|kennzeichen|standort"
+    "|(?:^|_)(?:ort|plz|stadt|city|town|house|zip|lat|lon|lng|geo|gps|tel|fax|vin|user|account|note|notes|comment|remark)(?:_|$)"
 )
 
 

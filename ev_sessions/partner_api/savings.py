@@ -21,7 +21,8 @@ _WH_PER_KWH = 1000
 _LONGEST_MONTH = timedelta(days=32)
 _HALF_A_MONTH = timedelta(days=15)
 _LONGEST_SHAPE = 400
-_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+# Words and short numbers: an id that stands for a name is neither.
+_FIELD_NAME = re.compile(r"[a-z]{1,24}[0-9]{0,3}(?:_[a-z]{1,24}[0-9]{0,3}|_[0-9]{1,4}){0,5}")
 _JSON = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -76,12 +77,14 @@ def _decode(body: bytes) -> Any:  # noqa: ANN401 - whatever was sent
 
 
 def _month_savings(entry: object) -> MonthSavings | None:
-    """The entry's figures; None where its month, or every figure, is missing."""
+    """The entry's figures; None where its month, or every figure, is missing, or a count is no whole number."""
     month = _month(_at(entry, "period", "start_period"), _at(entry, "period", "end_period"))
     sessions = _number(_at(entry, "electric_vehicle", "charge_session_count"))
     watt_hours = _number(_at(entry, "electric_vehicle", "estimated_consumption_wh"))
     savings = _number(_at(entry, "savings", "total"))
     if month is None or (sessions is None and watt_hours is None and savings is None):
+        return None
+    if sessions is not None and sessions != int(sessions):
         return None
     energy = None if watt_hours is None else to_six_places(watt_hours / _WH_PER_KWH)
     return MonthSavings(month, None if sessions is None else int(sessions), energy, savings)

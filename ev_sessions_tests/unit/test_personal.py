@@ -54,7 +54,23 @@ def test_any_other_text_gives_way_to_its_length(raw: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["first_name", "email", "phone", "zip_code", "postal_code", "city", "home_city", "lat", "owner", "latitude", "street"]
+    "name",
+    [
+        "fahrer",
+        "wohn_ort",
+        "kunde_seit",
+        "first_name",
+        "email",
+        "phone",
+        "zip_code",
+        "postal_code",
+        "city",
+        "home_city",
+        "lat",
+        "owner",
+        "latitude",
+        "street",
+    ],
 )
 @pytest.mark.parametrize(
     ("sent", "kept"),

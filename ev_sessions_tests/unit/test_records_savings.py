@@ -113,13 +113,20 @@ def test_a_shape_shows_fields_and_kinds_and_nothing_of_anybody() -> None:
         "count": 2,
         "owner": {"email": "ada@example.org", "is_admin": True, "phone": None},
         "ada@example.org": 1,
+        "abcdef0123456789abcdef0123456789": 2,
         "results": [{"total": 1.5}, {"total": 2.5}],
         "none": [],
     }
     assert read_monthly_savings(json.dumps(answer).encode()) == UnexpectedAnswer(
-        "{count: number, owner: {email: text, is_admin: true or false, phone: null}, ?: number, "
+        "{count: number, owner: {email: text, is_admin: true or false, phone: null}, ?: number, ?: number, "
         "results: [{total: number}, 2 in all], none: []}"
     )
+
+
+def test_a_count_that_is_no_whole_number_is_unexpected() -> None:
+    period = {"start_period": "2026-03-01T00:00:00Z", "end_period": "2026-04-01T00:00:00Z"}
+    entry = {"period": period, "electric_vehicle": {"charge_session_count": 3.7}}
+    assert isinstance(read_monthly_savings(json.dumps({"data": [entry]}).encode()), UnexpectedAnswer)
 
 
 def test_a_long_shape_is_cut_short() -> None:
