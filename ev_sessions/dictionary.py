@@ -60,7 +60,8 @@ This page is made from `ev_sessions/warehouse/rules.py` and `ev_sessions/limits.
 A rule is called as what is wrong where it is broken. What follows depends on its severity:
 
 - **error**: the session stays in `raw.sessions` and is kept out of everything in `analytics`. `raw.quarantine` lists it with
-  every reason, until the API mends it or no longer lists it, or until a limit is changed;
+  every reason, until the API mends it or no longer lists it, or until a limit is changed. So it does with records that cannot be
+  typed; what these were stays in `raw.quarantine_past`;
 - **warn**: the session stays in. `flags` of `analytics.sessions` names the rule, and `flagged_share` of the daily tables counts;
 - **info**: nothing but a count: what is unusual and true.
 

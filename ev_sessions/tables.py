@@ -208,7 +208,8 @@ RAW_QUARANTINE = Table(
     "raw",
     "quarantine",
     "One row per record that an error rule keeps out of what is derived, with its payload and every reason. It leaves by itself "
-    "once the API mends it or no longer lists it, or, by `ev-sessions requarantine`, once a limit that it broke is changed.",
+    "once the API mends it or no longer lists it, or, by `ev-sessions requarantine`, once a limit that it broke is changed. "
+    "What it was stays: in raw.quarantine_past, or where it stands in raw.sessions too, there and in raw.session_versions.",
     ("electric_vehicle_id", "record_key"),
     (
         *_OWNER,
@@ -243,6 +244,25 @@ RAW_QUARANTINE = Table(
         Column("run_id", "VARCHAR", "The run that landed the newest read", required=True),
     ),
     made_from=("raw.sessions",),
+)
+
+RAW_QUARANTINE_PAST = Table(
+    "raw",
+    "quarantine_past",
+    "Records that could not be typed, or lay outside the days asked for, and that the API has since mended, changed or no longer "
+    "lists: as they stood in raw.quarantine. Never deleted.",
+    ("electric_vehicle_id", "record_key", "fetched_at"),
+    (
+        *(column for column in RAW_QUARANTINE.columns if column.name != "in_sessions"),
+        Column(
+            "left_at",
+            STAMP,
+            "When the read began that mended it, brought it otherwise or no longer listed it",
+            required=True,
+        ),
+        Column("left_by_run_id", "VARCHAR", "The run that landed that read", required=True),
+    ),
+    made_from=("raw.quarantine",),
 )
 
 RAW_SESSION_VERSIONS = Table(
@@ -366,6 +386,7 @@ RAW_TABLES = (
     RAW_SESSIONS,
     RAW_FETCHES,
     RAW_QUARANTINE,
+    RAW_QUARANTINE_PAST,
     RAW_SESSION_VERSIONS,
     RAW_NOVELTIES,
     RAW_SETTINGS_HISTORY,

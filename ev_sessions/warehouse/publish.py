@@ -27,7 +27,7 @@ import duckdb
 
 from ev_sessions.errors import TransientError
 from ev_sessions.settings import PublishedAccess
-from ev_sessions.tables import FLEET_DAILY, PUBLISHED_TABLES, RAW_RECONCILIATIONS, Table
+from ev_sessions.tables import FLEET_DAILY, PUBLISHED_TABLES, RAW_QUARANTINE_PAST, RAW_RECONCILIATIONS, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseDenied, DatabaseDiskFull, explain, reason_of
 from ev_sessions.warehouse.files import private_files
@@ -40,6 +40,9 @@ VIEWS = "ev_sessions.duckdb"
 
 KEPT_FOR = timedelta(hours=24)
 """How long the files of a former state stay, for those who hold a connection."""
+
+# Tables whose rows stay as they are and whose days are not those derived; by when a row was added.
+_GROWING = {RAW_RECONCILIATIONS: "asked_at", RAW_QUARANTINE_PAST: "left_at"}
 
 # Two threads take little more than half the time of one, and this is enough for 620,000 rows of the widest table.
 _THREADS = 2
@@ -133,9 +136,9 @@ def _stamps(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[date | 
     """What the content of each month of `table` depends on. A raw table's months change as those of the days derived do."""
     if table.cut_by == "report_month":
         return _derivations(connection, table, table.cut_by)
-    if table == RAW_RECONCILIATIONS:
-        ((asked_at,),) = connection.execute("SELECT max(asked_at) FROM raw.reconciliations").fetchall()
-        return {None: str(asked_at)}
+    if table in _GROWING:
+        newest = f"SELECT count(*), max({_GROWING[table]}) FROM {table.full_name}"  # noqa: S608 - names that are ours
+        return {None: str(connection.execute(newest).fetchall())}
     days = _derivations(connection, FLEET_DAILY, "session_day")
     return days if table.cut_by else {None: " ".join(days.values())}
 

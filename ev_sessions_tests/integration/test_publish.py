@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ev_sessions
+from ev_sessions.days import ONE_DAY
 from ev_sessions.settings import PublishedAccess
 from ev_sessions.tables import (
     ANALYTICS_SESSIONS,
@@ -33,6 +34,7 @@ from ev_sessions.tables import (
     PUBLISHED_TABLES,
     RAW_FETCHES,
     RAW_QUARANTINE,
+    RAW_QUARANTINE_PAST,
     RAW_RECONCILIATIONS,
     RAW_SESSION_VERSIONS,
     RAW_SESSIONS,
@@ -119,6 +121,12 @@ def reconciled() -> Row:
     return {"org_id": uid("org"), "report_month": date(2026, 3, 1), "asked_at": NOW, "outcome": "failed", "run_id": "asking"}
 
 
+def mended(key: str) -> Row:
+    entry = kept_out(key) | {"left_at": NOW, "left_by_run_id": "landing"}
+    del entry["in_sessions"]
+    return entry
+
+
 def rows_in(database: Database, table: Table) -> list[str]:
     return all_rows_in(database, table)[table.full_name]
 
@@ -147,6 +155,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
         insert(connection, RAW_VEHICLES, vehicle("v1"))
         insert(connection, RAW_FETCHES, read("v1", date(2026, 3, 1), APRIL))
         insert(connection, RAW_QUARANTINE, kept_out("unreadable"))
+        insert(connection, RAW_QUARANTINE_PAST, mended("unreadable once"))
         insert(connection, RAW_SESSIONS, session("march", extra='{"new": 1}'), session("april", day=APRIL))
         insert(connection, RAW_SESSION_VERSIONS, former("march"))
         insert(connection, RAW_RECONCILIATIONS, reconciled())
@@ -218,6 +227,17 @@ def test_only_months_with_a_day_that_was_derived_are_written_again(published: Wa
     assert not any(name.endswith("2026-03.parquet") for name in changed)
     assert (written.months, published.differing()) == (1, [])
     assert written.bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [(RAW_QUARANTINE_PAST, mended("another")), (RAW_RECONCILIATIONS, reconciled() | {"asked_at": NOW + ONE_DAY})],
+)
+def test_what_is_noted_without_a_day_to_derive_is_published_too(published: Warehouse, table: Table, row: Row) -> None:
+    with published.database.writing() as connection:
+        insert(connection, table, row)
+    published.publish()
+    assert published.differing() == []
 
 
 def test_what_was_derived_twice_in_one_instant_is_told_apart_by_its_runs(published: Warehouse) -> None:

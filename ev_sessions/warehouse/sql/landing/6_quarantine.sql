@@ -27,24 +27,26 @@ WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR kn
     );
 
 CREATE OR REPLACE TEMP TABLE mended AS
-SELECT entry.electric_vehicle_id, entry.record_key
-FROM raw.quarantine AS entry
-WHERE NOT entry.in_sessions
-    AND (
-        EXISTS (
-            FROM landing_reads AS read
-            WHERE read.electric_vehicle_id = entry.electric_vehicle_id
-                AND read.first_day <= entry.first_day
-                AND read.last_day >= entry.last_day
-                AND read.fetched_at > entry.fetched_at
-        )
-        OR EXISTS (
-            FROM fresh
-            WHERE fresh.electric_vehicle_id = entry.electric_vehicle_id
-                AND fresh.id = try_cast(entry.record_key AS UUID)
-                AND fresh.fetched_at > entry.fetched_at
-        )
-    );
+SELECT electric_vehicle_id, record_key, min(left_at) AS left_at
+FROM (
+    SELECT entry.electric_vehicle_id, entry.record_key, read.fetched_at AS left_at
+    FROM raw.quarantine AS entry
+    JOIN landing_reads AS read
+        ON read.electric_vehicle_id = entry.electric_vehicle_id
+        AND read.first_day <= entry.first_day
+        AND read.last_day >= entry.last_day
+        AND read.fetched_at > entry.fetched_at
+    WHERE NOT entry.in_sessions
+    UNION ALL
+    SELECT entry.electric_vehicle_id, entry.record_key, fresh.fetched_at
+    FROM raw.quarantine AS entry
+    JOIN fresh
+        ON fresh.electric_vehicle_id = entry.electric_vehicle_id
+        AND fresh.id = try_cast(entry.record_key AS UUID)
+        AND fresh.fetched_at > entry.fetched_at
+    WHERE NOT entry.in_sessions
+)
+GROUP BY ALL;
 
 -- Rule 2: the same id under two vehicles. Both rows stay in raw.sessions, and both are listed here.
 CREATE OR REPLACE TEMP TABLE clashing AS
@@ -75,6 +77,18 @@ LEFT JOIN entering USING (electric_vehicle_id, record_key)
 LEFT JOIN mended USING (electric_vehicle_id, record_key)
 WHERE entry.first_day < entry.last_day
     AND if(entering.record_key IS NULL, mended.record_key IS NOT NULL, entering.first_day <> entry.first_day);
+
+-- What was sent stays, also where the API sends it in another form that cannot be used either.
+INSERT INTO raw.quarantine_past BY NAME
+SELECT
+    entry.* EXCLUDE (in_sessions),
+    coalesce(entering.fetched_at, mended.left_at) AS left_at,
+    $run_id AS left_by_run_id
+FROM raw.quarantine AS entry
+LEFT JOIN entering USING (electric_vehicle_id, record_key)
+LEFT JOIN mended USING (electric_vehicle_id, record_key)
+WHERE NOT entry.in_sessions
+    AND if(entering.record_key IS NULL, mended.record_key IS NOT NULL, entering.payload <> entry.payload);
 
 DELETE FROM raw.quarantine AS entry
 USING (
