@@ -57,7 +57,8 @@ class DayFigures:
 
     The rest is this landing's. `changed_rows` counts the restated rows of the day. `restated_...` is what restating did to the
     day's sums, new minus old: of a row that moved the old values at the day that it left, the new ones at the other.
-    `vanished_...` is what the rows had that stand no longer. In both an unknown value counts as 0.
+    `vanished_...` is what the rows had that are no longer listed. In both an unknown value counts as 0. Rows that are now sent in
+    a form that cannot be used are in neither: they are under quarantine.
     """
 
     day: date
@@ -173,7 +174,10 @@ def _extent(connection: duckdb.DuckDBPyConnection) -> dict[str, object] | None:
 
 
 def _require_days_that_fit(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
-    """Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records."""
+    """Rule 29: so many rows outside the windows asked for, of so many vehicles, are no matter of single records.
+
+    Days that no session can have (1970-01-01, 0001-01-01) do not count: they stand for a stamp that is missing.
+    """
     rows, outside, vehicles = _row(
         connection,
         """
@@ -182,8 +186,10 @@ def _require_days_that_fit(connection: duckdb.DuckDBPyConnection, limits: Limits
             count(*),
             count(DISTINCT electric_vehicle_id)
         FROM rejections
-        WHERE len(list_filter(reasons, lambda reason: reason LIKE 'outside_window:%')) > 0
+        WHERE reasons[1] LIKE 'outside_window:%'
+            AND coalesce(try_cast(regexp_extract(reasons[1], 'falls on ([0-9]+)-', 1) AS INTEGER) >= $first_year, true)
         """,
+        {"first_year": limits.value("first_year")},
     )
     if vehicles >= limits.value("outside_vehicles") and outside > limits.value("outside_share") * rows:
         raise WrongSessionDay(
@@ -202,5 +208,5 @@ def _report(connection: duckdb.DuckDBPyConnection) -> LandingReport:
     )
 
 
-def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    return connection.execute(query).fetchall()[0]
+def _row(connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object] | None = None) -> tuple[Any, ...]:
+    return connection.execute(query, values).fetchall()[0]

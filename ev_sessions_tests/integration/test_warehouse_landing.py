@@ -350,6 +350,16 @@ def test_a_row_that_moves_takes_its_old_values_from_one_day_and_brings_its_new_o
     assert _effects(report) == (1, 1, 0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("seen_in_between", [True, False])
+def test_a_row_that_is_still_listed_but_cannot_be_used_has_not_vanished(land_answers: Land, seen_in_between: object) -> None:
+    row = session(1, MONDAY, **_sums(10, 2, 1))
+    land_answers(_week(row))
+    between = [_week(row, later=1)] if seen_in_between else []
+    report = land_answers(*between, _week(later=2, rejected=[Rejection(str(UUID(int=1)))]))
+    assert (report.quarantined, report.vanished, report.days[MONDAY].vanished_rows) == (1, 0, 0)
+    assert _effects(report) == _effects(report.days[MONDAY]) == (0, 0, 0, 0, 0, 0)
+
+
 def test_a_row_restated_and_lost_within_one_landing_counts_as_vanished(land_answers: Land) -> None:
     land_answers(_week(session(1, MONDAY, **_sums(10, 2, 1))))
     report = land_answers(_week(session(1, MONDAY, **_sums(11, 3, 1)), later=1), _week(later=2))
@@ -724,7 +734,7 @@ def test_a_session_that_is_now_malformed_leaves_for_the_quarantine_and_returns_w
     land_answers(_week(session(1, MONDAY)))
     malformed = Rejection(str(UUID(int=1)), payload='{"id": 1}')
     report = land_answers(_week(later=1, rejected=[malformed]))
-    assert (report.quarantined, report.vanished, report.days[MONDAY].quarantined, report.touched_days) == (1, 1, 1, [MONDAY])
+    assert (report.quarantined, report.days[MONDAY].quarantined, report.touched_days) == (1, 1, [MONDAY])
     assert _versions(connection) == [(1, 1, "quarantined", READ_AT + HOUR)]
     assert _rows(connection, "SELECT reasons, payload, first_day, last_day FROM raw.quarantine") == [
         ([malformed.reason], malformed.payload, MONDAY, SUNDAY)
@@ -757,7 +767,8 @@ def test_a_record_leaves_when_a_newer_answer_to_its_whole_window_no_longer_bring
 
 def _past(connection: duckdb.DuckDBPyConnection) -> Rows:
     return _rows(
-        connection, "SELECT payload, run_id, fetched_at, left_by_run_id, left_at FROM raw.quarantine_past ORDER BY left_at, payload"
+        connection,
+        "SELECT payload, run_id, fetched_at, left_by_run_id, left_at FROM raw.quarantine_past ORDER BY left_at",
     )
 
 
@@ -846,6 +857,15 @@ def test_a_few_sessions_outside_the_days_asked_for_are_quarantined(
     many = [session(number, MONDAY) for number in range(2, 202)]
     land_answers(_week(*many, vehicle=OTHER_CAR, rejected=outside), _week(later=1, rejected=outside))
     assert _quarantine(connection) == ["x", "x"]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1970-01-01", "2014-12-31"])
+def test_sessions_of_days_that_no_session_can_have_say_nothing_of_how_the_api_lists_days(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land, day: str
+) -> None:
+    outside = [Rejection("x", f"outside_window: its plug_in_time falls on {day}, but 2026-03-02..2026-03-08 was asked for")]
+    land_answers(_week(session(1, MONDAY), rejected=outside), _week(vehicle=OTHER_CAR, rejected=outside))
+    assert (_standing(connection), _quarantine(connection)) == ([1], ["x", "x"])
 
 
 # All or nothing

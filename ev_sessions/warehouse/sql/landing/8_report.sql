@@ -1,10 +1,11 @@
 -- What the landing did, and how the days of its windows stand after it.
 
--- Rows that stand no longer, by the day on which they stood.
+-- Rows that are no longer listed, by the day on which they stood. One that is sent in a form that cannot be used is listed still.
 CREATE OR REPLACE TEMP TABLE lost AS
 SELECT session_day, energy_charged_kwh, actual_cost_eur, actual_savings_eur
 FROM former
-ANTI JOIN (FROM fresh WHERE superseded_at IS NULL) USING (electric_vehicle_id, id);
+ANTI JOIN (FROM fresh WHERE superseded_at IS NULL) USING (electric_vehicle_id, id)
+ANTI JOIN entering ON entering.electric_vehicle_id = former.electric_vehicle_id AND entering.session_id = former.id;
 
 -- What restating did to the sums of each day. A row that moved takes what it was from one day and brings what it is to another.
 CREATE OR REPLACE TEMP TABLE effects AS
