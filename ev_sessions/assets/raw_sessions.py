@@ -26,7 +26,7 @@ from ev_sessions.resources import Clock, PartnerApiResource, StageResource, Ware
 from ev_sessions.stage.parts import WindowStage
 from ev_sessions.tables import RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.fleet import fleet
-from ev_sessions.warehouse.landing import DayFigures, LandingReport, land
+from ev_sessions.warehouse.landing import DayFigures, LandingReport, WrongSessionDay, land
 from ev_sessions.warehouse.unread import failed_days, unasked_days
 
 _LOG_EVERY = timedelta(seconds=10)
@@ -93,7 +93,7 @@ def raw_sessions_asset(graph: Graph) -> dg.AssetsDefinition:
             ) as stage:
                 summary = _fetch(partner_api, stage, windows, progress, clock, gives_up=config.vehicles == "due")
                 fetched = time.monotonic()
-                report = _land(session_warehouse, stage, context.run.run_id, clock.now())
+                report = _land_or_ask_again(session_warehouse, stage, context.run.run_id, clock.now())
                 landing_seconds = time.monotonic() - fetched
                 stage.clear()
         tell_run(context, context.asset_key, _run_figures(summary, report) | {"land_seconds": landing_seconds})
@@ -156,6 +156,15 @@ def _fetch(
 
     with api.turn():
         return run_interruptibly(fetch())
+
+
+def _land_or_ask_again(warehouse: WarehouseResource, stage: WindowStage, run_id: str, landed_at: datetime) -> LandingReport:
+    """Land what is staged. Answers that are refused are dropped: what the API lists may be another thing by the next run."""
+    try:
+        return _land(warehouse, stage, run_id, landed_at)
+    except WrongSessionDay:
+        stage.clear()
+        raise
 
 
 def _land(warehouse: WarehouseResource, stage: WindowStage, run_id: str, landed_at: datetime) -> LandingReport:

@@ -231,6 +231,16 @@ def test_an_api_that_lists_days_by_another_stamp_fails_the_run_before_anything_i
             assert pipeline.rows(f"SELECT count(*) FROM raw.{table}") == [(0,)]
 
 
+def test_answers_refused_for_their_days_are_asked_for_again_by_the_next_run(pipeline: Pipeline) -> None:
+    elsewhere = Quirks(extra=(f'{{"id": "{UUID(int=5)}", "plug_in_time": "2020-01-01T12:00:00Z"}}'.encode(),))
+    pipeline.sandbox.quirks = dict.fromkeys(pipeline.sandbox.truth.vehicle_ids(), elsewhere)
+    (told,) = failures(pipeline.refresh(DAYS))
+    assert "fall outside the days asked for" in told
+    pipeline.sandbox.quirks = {}
+    assert pipeline.refresh(DAYS).success
+    assert landed_ids(pipeline) == true_ids(pipeline, LONG_AFTER)
+
+
 def test_with_the_setting_that_fits_it_the_same_api_lands_whole(tmp_path: Path) -> None:
     with pipeline_over(sandbox_with(session_day=SessionDay.UNPLUG_TIME), tmp_path) as pipeline:
         result = pipeline.refresh(DAYS, settings={"session_day": "unplug_time"})
