@@ -106,7 +106,12 @@ _STAMPS = tuple(name for name, value in AS_IT_SHOULD_BE.items() if isinstance(va
 _TIME = (
     Case("no_end", {"unplug_time": None, "inferred_session_end": None}, {"unplug_time": None}),
     Case("ends_before_plug_in", _until(-SECOND), _until(_NONE)),
-    Case("ends_before_plug_in", {"inferred_session_end": -SECOND}, {"inferred_session_end": _NONE}),
+    Case(
+        "ends_before_plug_in",
+        {"unplug_time": None, "inferred_session_end": -SECOND},
+        {"unplug_time": None, "inferred_session_end": _NONE},
+    ),
+    Case("ends_before_plug_in", {"unplug_time": -SECOND}, {"inferred_session_end": -HOUR}),
     Case("short_stay", _until(3 * MINUTE), _until(3 * MINUTE + SECOND), "stay_short_minutes", "2.5"),
     Case("long_stay", _until(48 * HOUR + SECOND), _until(48 * HOUR), "stay_long_hours", "49"),
     Case("very_long_stay", _until(168 * HOUR + SECOND), _until(168 * HOUR), "stay_very_long_hours", "169"),

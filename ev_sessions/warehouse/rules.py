@@ -40,6 +40,10 @@ class Severity(StrEnum):
 # believed, and the day that its two ends may differ by.
 NEIGHBOUR_DAYS = 8
 
+# How far away a session can be that a verdict depends on: a neighbour counts unless it was counted twice itself, which its own
+# neighbours tell.
+REACH_DAYS = 2 * NEIGHBOUR_DAYS
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -73,8 +77,8 @@ RULES = (
          judged_by="sql/landing/6_quarantine.sql"),
     Rule(3, "no_end", _TIME, _W, "Neither unplugged nor an inferred end", "0.1 % of real home sessions",
          "session_end IS NULL"),
-    Rule(4, "ends_before_plug_in", _TIME, _E, "An end lies before plug-in", "A stay cannot take less than no time",
-         "least(unplug_time, inferred_session_end) < plug_in_time"),
+    Rule(4, "ends_before_plug_in", _TIME, _E, "The end lies before plug-in", "A stay cannot take less than no time",
+         "session_end < plug_in_time"),
     Rule(5, "short_stay", _TIME, _W, "Plugged in for {stay_short_minutes} min at most", "0.13 % of real home sessions",
          "stay_seconds / 60 <= {stay_short_minutes}", limits=("stay_short_minutes",)),
     Rule(5, "long_stay", _TIME, _W, "Plugged in for more than {stay_long_hours} h", "2.5 % of real home sessions; never dropped",

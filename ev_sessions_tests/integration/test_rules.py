@@ -223,7 +223,7 @@ def test_a_session_that_an_error_keeps_out_is_listed_with_its_payload_and_every_
     judged(connection)
     (entry,) = rows_of(connection, RAW_QUARANTINE)
     assert entry["reasons"] == [
-        "ends_before_plug_in: An end lies before plug-in",
+        "ends_before_plug_in: The end lies before plug-in",
         "negative_energy: Energy below 0",
     ]
     assert (entry["record_key"], entry["in_sessions"], entry["electric_vehicle_id"]) == (str(session_id), True, uid("v1"))
