@@ -261,7 +261,8 @@ _ENERGY = (
         "energy_over_peak",
         "1.2",
     ),
-    Case("energy_above_power", _until(_NONE), {"unplug_time": None, "inferred_session_end": None}),
+    Case("energy_above_power", _until(SECOND), {"unplug_time": None, "inferred_session_end": None}),
+    Case("energy_above_power", _until(SECOND), _until(_NONE)),
     Case(
         "charging_beyond_stay",
         {**_until(10 * HOUR), **_number(energy_charged_kwh="10.1001", avg_charge_power_kw=1)},

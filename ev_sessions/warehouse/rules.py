@@ -147,7 +147,7 @@ RULES = (
          limits=("peak_min_kw", "peak_home_kw", "peak_max_kw")),
     Rule(17, "energy_above_power", _ENERGY, _E,
          "More energy than {energy_over_peak} times what the peak power gives in the whole stay", "Physics",
-         "stay_seconds >= 0"
+         "stay_seconds > 0"
          " AND energy_charged_kwh"
          " > (peak_charge_power_kw::DECIMAL(38, 6) * {energy_over_peak} * stay_seconds / 3600)::DECIMAL(38, 6)",
          limits=("energy_over_peak",)),
