@@ -51,7 +51,7 @@ LIMITS = (
     _limit("slip_kwh", "1000", "kWh", "Energy above this is most likely in Wh"),
     _limit("slip_kw", "500", "kW", "Power above this is most likely in W"),
     _limit("mean_over_peak", "1.02", "ratio", "How far the mean power may exceed the peak"),
-    _limit("peak_min_kw", "0.5", "kW", "Lowest usual peak power"),
+    _limit("peak_min_kw", "0.5", "kW", "Lowest usual peak power at home"),
     _limit("peak_home_kw", "22", "kW", "Highest usual peak power at home"),
     _limit("peak_max_kw", "360", "kW", "Highest usual peak power anywhere"),
     _limit("energy_over_peak", "1.1", "ratio", "How far energy may exceed what the peak power gives in the whole stay"),

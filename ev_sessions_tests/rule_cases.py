@@ -243,6 +243,14 @@ _ENERGY = (
         "1.03",
     ),
     Case("unusual_peak", _number(peak_charge_power_kw="0.499999"), _number(peak_charge_power_kw="0.5"), "peak_min_kw", "0.4"),
+    *(
+        Case(
+            "unusual_peak",
+            _number(peak_charge_power_kw="0.499999"),
+            {"is_at_home": place, **_number(peak_charge_power_kw="0.499999")},
+        )
+        for place in (False, None)
+    ),
     Case("unusual_peak", _number(peak_charge_power_kw="22.000001"), _number(peak_charge_power_kw=22), "peak_home_kw", "23"),
     *(
         Case(

@@ -141,9 +141,9 @@ RULES = (
     Rule(16, "mean_above_peak", _ENERGY, _W, "Mean power more than {mean_over_peak} times the peak", "Specification",
          "avg_charge_power_kw > peak_charge_power_kw::DECIMAL(38, 6) * {mean_over_peak}", limits=("mean_over_peak",)),
     Rule(16, "unusual_peak", _ENERGY, _W,
-         "Peak power below {peak_min_kw} kW, above {peak_max_kw}, or above {peak_home_kw} at home", "Specification",
-         "peak_charge_power_kw < {peak_min_kw} OR peak_charge_power_kw > {peak_max_kw}"
-         " OR (is_at_home AND peak_charge_power_kw > {peak_home_kw})",
+         "Peak power above {peak_max_kw} kW, or outside {peak_min_kw} to {peak_home_kw} kW at home", "Specification",
+         "peak_charge_power_kw > {peak_max_kw}"
+         " OR (is_at_home AND NOT (peak_charge_power_kw BETWEEN {peak_min_kw} AND {peak_home_kw}))",
          limits=("peak_min_kw", "peak_home_kw", "peak_max_kw")),
     Rule(17, "energy_above_power", _ENERGY, _E,
          "More energy than {energy_over_peak} times what the peak power gives in the whole stay", "Physics",
