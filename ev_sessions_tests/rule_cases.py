@@ -217,6 +217,13 @@ _STATE_OF_CHARGE = (
         of_vehicle=_number(battery_capacity_kwh=60),
         of_sparing_vehicle={"battery_capacity_kwh": None},
     ),
+    Case(
+        "capacity_unlike_vehicle",
+        _of_gain("10", "10"),
+        _of_gain("10", "10"),
+        of_vehicle=_number(battery_capacity_kwh="0.000001"),
+        of_sparing_vehicle=_number(battery_capacity_kwh=0),
+    ),
 )  # fmt: skip
 
 _ENERGY = (

@@ -161,7 +161,8 @@ RULES = (
     Rule(19, "capacity_unlike_vehicle", _SOC, _W,
          "Energy and gain imply less than {capacity_ratio_min} or more than {capacity_ratio_max} times the vehicle's battery",
          "Specification",
-         "NOT (implied_capacity_kwh::DECIMAL(38, 6) BETWEEN {capacity_ratio_min} * battery_capacity_kwh::DECIMAL(38, 6)"
+         "battery_capacity_kwh > 0"
+         " AND NOT (implied_capacity_kwh::DECIMAL(38, 6) BETWEEN {capacity_ratio_min} * battery_capacity_kwh::DECIMAL(38, 6)"
          " AND {capacity_ratio_max} * battery_capacity_kwh::DECIMAL(38, 6))",
          limits=("capacity_ratio_min", "capacity_ratio_max")),
     Rule(20, "unusual_cost", _MONEY, _W, "Cost outside {cost_unusual_min} to {cost_unusual_max} EUR/kWh", "Specification",
