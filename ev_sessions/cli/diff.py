@@ -31,7 +31,8 @@ _MEANINGS = {
     Cause.RULE: "kept out by a quality rule, or sent in a form that cannot be used, then and not now, or now and not then",
     Cause.SETTING: "other limits of the rules, or another REPORT_DATE",
 }
-_UNITS = {"sessions": "", "energy_kwh": " kWh", "cost_eur": " EUR", "savings_eur": " EUR saved"}
+_UNITS = {"sessions": "sessions", "energy_kwh": "kWh", "cost_eur": "EUR", "savings_eur": "EUR saved"}
+_WORDS = {"energy_kwh": "energy", "cost_eur": "cost", "savings_eur": "savings"}
 _NAMES = tuple(field.name for field in fields(Figures))
 
 
@@ -106,22 +107,27 @@ def _moves(moved_in: int, moved_out: int) -> str:
 def _told(figures: Figures, *, signed: bool = False) -> str:
     """The figures in a row of words; of a change, only what changed."""
     shown = {name: getattr(figures, name) for name in _NAMES if getattr(figures, name) or not signed}
-    sessions = f"{shown.pop('sessions'):{'+' if signed else ''},} sessions" if "sessions" in shown else ""
-    others = (f"{_number(value, signed=signed)}{_UNITS[name]}" for name, value in shown.items())
-    return ", ".join(filter(None, (sessions, *others)))
+    return ", ".join(_worded(name, value, signed=signed) for name, value in shown.items())
+
+
+def _worded(name: str, value: Decimal | int | None, *, signed: bool) -> str:
+    if value is None:
+        return f"{_WORDS[name]} unknown"
+    unit = "session" if name == "sessions" and abs(value) == 1 else _UNITS[name]
+    return f"{_number(value, signed=signed)} {unit}"
 
 
 def _plain(figures: Figures) -> tuple[str, ...]:
-    return f"{figures.sessions:,}", *(_number(getattr(figures, name)) for name in _NAMES[1:])
+    return tuple(_number(getattr(figures, name)) for name in _NAMES)
 
 
 def _signed(figures: Figures) -> tuple[str, ...]:
     return tuple(_number(getattr(figures, name), signed=True) if getattr(figures, name) else "" for name in _NAMES)
 
 
-def _number(value: Decimal | int, *, signed: bool = False) -> str:
+def _number(value: Decimal | int | None, *, signed: bool = False) -> str:
     """`value` in full: rounded, the causes would not add up for a reader."""
-    return f"{Decimal(value).normalize():{'+' if signed else ''},f}"
+    return "unknown" if value is None else f"{Decimal(value).normalize():{'+' if signed else ''},f}"
 
 
 def _minute(instant: datetime) -> str:

@@ -59,21 +59,29 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A month's figures, or a change of them: sessions, kWh and EUR, exact. What is unknown adds nothing to a sum."""
+    """A month's figures, or a change of them: sessions, kWh and EUR, exact.
+
+    A month's sum is None where there are sessions and none of them has that figure. Else, and in a change, what is unknown adds
+    nothing.
+    """
 
     sessions: int = 0
-    energy_kwh: Decimal = Decimal(0)
-    cost_eur: Decimal = Decimal(0)
-    savings_eur: Decimal = Decimal(0)
+    energy_kwh: Decimal | None = Decimal(0)
+    cost_eur: Decimal | None = Decimal(0)
+    savings_eur: Decimal | None = Decimal(0)
 
     def minus(self, other: Figures) -> Figures:
         """The change from `other` to these."""
         return Figures(
             self.sessions - other.sessions,
-            self.energy_kwh - other.energy_kwh,
-            self.cost_eur - other.cost_eur,
-            self.savings_eur - other.savings_eur,
+            _change(other.energy_kwh, self.energy_kwh),
+            _change(other.cost_eur, self.cost_eur),
+            _change(other.savings_eur, self.savings_eur),
         )
+
+
+def _change(before: Decimal | None, after: Decimal | None) -> Decimal:
+    return (after or Decimal(0)) - (before or Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +109,15 @@ class ChangedSession:
 
 @dataclass(frozen=True, slots=True)
 class ChangedUser:
-    """A customer whose savings of the month (EUR) changed; `external_user_id` is the supplier's own number of him."""
+    """A customer whose savings of the month (EUR) changed; `external_user_id` is the supplier's own number of him.
+
+    Savings are None where none of his sessions of the month has any, 0 where he has no session.
+    """
 
     user_id: UUID
     external_user_id: str | None
-    savings_then_eur: Decimal
-    savings_now_eur: Decimal
+    savings_then_eur: Decimal | None
+    savings_now_eur: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,20 +232,21 @@ def _take(
     run_sql(connection, text, {**values, "report_date": settings.report_date.value})
 
 
-_SUMS = ", ".join(f"coalesce(sum({column.name}), 0)" for column in fields(Figures)[1:])
+_NAMES = tuple(field.name for field in fields(Figures)[1:])
+_CHANGES = ", ".join(f"coalesce(sum({name}), 0)" for name in _NAMES)
 
 
 def _figures(connection: duckdb.DuckDBPyConnection, table: str, values: Mapping[str, object]) -> Figures:
-    query = f"SELECT count(*), {_SUMS} FROM {table} WHERE report_month = $report_month"  # noqa: S608 - names that are ours
-    return Figures(*run_sql(connection, query, values).fetchall()[0])
+    return _sums(connection, "count(*)", table, values)
 
 
 def _stored(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> Figures:
-    query = f"""
-        SELECT coalesce(sum(sessions), 0)::BIGINT, {_SUMS}
-        FROM analytics.monthly_savings
-        WHERE report_month = $report_month
-    """  # noqa: S608 - names that are ours
+    return _sums(connection, "coalesce(sum(sessions), 0)::BIGINT", "analytics.monthly_savings", values)
+
+
+def _sums(connection: duckdb.DuckDBPyConnection, sessions: str, table: str, values: Mapping[str, object]) -> Figures:
+    sums = ", ".join(f"if(count(*) = 0, 0, sum({name}))" for name in _NAMES)
+    query = f"SELECT {sessions}, {sums} FROM {table} WHERE report_month = $report_month"  # noqa: S608 - names that are ours
     return Figures(*run_sql(connection, query, values).fetchall()[0])
 
 
@@ -246,7 +258,7 @@ def _effects(connection: duckdb.DuckDBPyConnection) -> dict[Cause, Effect]:
             count(*) FILTER (sessions > 0 AND month_then IS NOT NULL),
             count(*) FILTER (sessions < 0 AND month_now IS NOT NULL),
             coalesce(sum(sessions), 0)::BIGINT,
-            {_SUMS}
+            {_CHANGES}
         FROM changes
         GROUP BY cause
     """  # noqa: S608 - names that are ours
@@ -280,20 +292,23 @@ def _users(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) 
     rows = run_sql(
         connection,
         """
-        SELECT user_id, any_value(external_user_id), sum(savings_then), sum(savings_now)
-        FROM (
-            SELECT user_id, coalesce(savings_eur, 0) AS savings_then, 0 AS savings_now
-            FROM accepted_then
-            WHERE report_month = $report_month
-            UNION ALL
-            SELECT user_id, 0, coalesce(savings_eur, 0)
-            FROM accepted_now
-            WHERE report_month = $report_month
+        WITH savings AS (
+            SELECT
+                user_id,
+                if(count(*) FILTER (NOT is_now) = 0, 0, sum(savings_eur) FILTER (NOT is_now)) AS savings_then,
+                if(count(*) FILTER (is_now) = 0, 0, sum(savings_eur) FILTER (is_now)) AS savings_now
+            FROM (
+                SELECT user_id, savings_eur, false AS is_now FROM accepted_then WHERE report_month = $report_month
+                UNION ALL
+                SELECT user_id, savings_eur, true AS is_now FROM accepted_now WHERE report_month = $report_month
+            )
+            GROUP BY user_id
         )
+        SELECT user_id, external_user_id, savings_then, savings_now
+        FROM savings
         LEFT JOIN raw.users USING (user_id)
-        GROUP BY user_id
-        HAVING sum(savings_then) <> sum(savings_now)
-        ORDER BY abs(sum(savings_now) - sum(savings_then)) DESC, user_id
+        WHERE savings_then IS DISTINCT FROM savings_now
+        ORDER BY abs(coalesce(savings_now, 0) - coalesce(savings_then, 0)) DESC, user_id
         LIMIT $most_users
         """,
         {**values, "most_users": MOST_USERS},

@@ -93,9 +93,9 @@ class Books:
     def march(self) -> Figures:
         """The sums of analytics.monthly_savings for March."""
         rows = [row for row in rows_of(self.connection, MONTHLY_SAVINGS) if row["report_month"] == MARCH.first]
-        names = ("energy_kwh", "cost_eur", "savings_eur")
+        known = ([row[name] for row in rows if row[name] is not None] for name in ("energy_kwh", "cost_eur", "savings_eur"))
         return Figures(
-            sum(row["sessions"] for row in rows), *(sum((row[name] or Decimal(0) for row in rows), Decimal(0)) for name in names)
+            sum(row["sessions"] for row in rows), *(sum(values, Decimal(0)) if values or not rows else None for values in known)
         )
 
     def explain(self, since: datetime, month: DayRange = MARCH) -> Difference:
@@ -103,7 +103,8 @@ class Books:
         found = difference(self.connection, month, since, now=LONG_AFTER)
         assert total(found.effects.values()) == found.now.minus(found.then)
         assert (
-            sum(user.savings_now_eur - user.savings_then_eur for user in found.users) == found.now.minus(found.then).savings_eur
+            sum((user.savings_now_eur or 0) - (user.savings_then_eur or 0) for user in found.users)
+            == found.now.minus(found.then).savings_eur
         )
         return found
 
@@ -170,6 +171,25 @@ def test_a_session_whose_figures_changed_is_restated(books: Books) -> None:
     since = books.night(charged(1), charged(2))
     books.night(charged(1, actual_cost_eur="2.125", actual_savings_eur=None), charged(2))
     assert of_cause(books.explain(since)) == {Cause.RESTATED: Effect(1, figures(0, "0", "0.125", "-1"))}
+
+
+def test_what_no_session_has_is_unknown_and_not_nothing(books: Books) -> None:
+    since = books.night(charged(1, actual_cost_eur=None))
+    books.night(charged(1, actual_cost_eur=None, actual_savings_eur=None))
+    found = books.explain(since)
+    assert found.then == Figures(1, Decimal(5), None, Decimal(1))
+    assert found.now == found.stored == Figures(1, Decimal(5), None, None)
+    assert of_cause(found) == {Cause.RESTATED: Effect(1, figures(0, "0", "0", "-1"))}
+    (user,) = found.users
+    assert (user.savings_then_eur, user.savings_now_eur) == (Decimal(1), None)
+
+
+def test_where_there_is_no_session_nothing_is_known_to_be_the_sum(books: Books) -> None:
+    since = books.night(charged(1))
+    books.night()
+    found = books.explain(since)
+    assert found.now == found.stored == Figures()
+    assert [user.savings_now_eur for user in found.users] == [0]
 
 
 def test_a_session_that_is_listed_no_longer_has_vanished(books: Books) -> None:

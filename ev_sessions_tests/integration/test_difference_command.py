@@ -91,13 +91,13 @@ def test_the_figures_of_then_and_now_and_what_each_cause_did_stand_in_one_table(
     lines = [line.split() for line in diff().stdout.splitlines()]
     for line in (
         "2026-03, from what was known at 2026-04-02 06:00 UTC to now",
-        "then 3 70 0 2.125",
+        "then 3 70 unknown 2.125",
         "late +1 +5 -2 1",
         "restated -0.25 1",
         "vanished -1 -5 -0.125 1",
         "rule 0",
         "setting -1 -60 -1 1",
-        "now 2 10 0 -1.25",
+        "now 2 10 unknown -1.25",
         'Settings then: {"REPORT_DATE": "session_end"}; now: {"REPORT_DATE": "session_end", "energy_too_much_kwh": "50"}',
         "restated: 1 (its content changed, or the month that it reports to)",
         f"{UUID(int=1)} of vehicle {CAR}: -0.25 EUR saved",
@@ -111,7 +111,7 @@ def test_a_session_that_reports_to_another_month_is_told_with_both(tell: Tell, d
     tell(charged(1, unplug_time=datetime(2026, 4, 1, 7, tzinfo=UTC)))
     told = diff().stdout
     assert "restated: 1 (its content changed, or the month that it reports to); 1 to another month" in told
-    assert "-1 sessions, -5 kWh, -1 EUR saved, reported to 2026-03, now to 2026-04" in told
+    assert "-1 session, -5 kWh, -1 EUR saved, reported to 2026-03, now to 2026-04" in told
 
 
 def test_as_json_it_is_one_object_with_exact_numbers(tell: Tell, diff: Diff) -> None:
@@ -121,7 +121,7 @@ def test_as_json_it_is_one_object_with_exact_numbers(tell: Tell, diff: Diff) -> 
     nothing = {"sessions": 0, "energy_kwh": "0", "cost_eur": "0", "savings_eur": "0"}
     change = nothing | {"savings_eur": "-0.999999"}
     assert (found["month"], found["since"]) == ("2026-03", SINCE)
-    assert found["then"] == {"sessions": 1, "energy_kwh": "5", "cost_eur": "0", "savings_eur": "1"}
+    assert found["then"] == {"sessions": 1, "energy_kwh": "5", "cost_eur": None, "savings_eur": "1"}
     assert found["now"] == found["monthly_savings"] == found["then"] | {"savings_eur": "0.000001"}
     assert {cause: effect["change"] for cause, effect in found["causes"].items()} == {
         "late": nothing,
@@ -147,13 +147,23 @@ def test_as_json_it_is_one_object_with_exact_numbers(tell: Tell, diff: Diff) -> 
     assert found["settings_then"] == found["settings_now"] == {"REPORT_DATE": "session_end"}
 
 
+def test_savings_that_are_known_no_longer_are_told_as_unknown(tell: Tell, diff: Diff) -> None:
+    tell(charged(1, savings="7.2"))
+    tell(charged(1, savings=None))
+    lines = [line.split() for line in diff().stdout.splitlines()]
+    for line in ("then 1 5 unknown 7.2", "restated -7.2 1", "now 1 5 unknown unknown", f'{USER} ("K-1"): 7.2 -> unknown'):
+        assert line.split() in lines
+    found = json.loads(diff("--json").stdout)
+    assert (found["now"]["savings_eur"], found["users"][0]["savings_now_eur"]) == (None, None)
+
+
 def test_figures_and_settings_that_something_else_stands_in_for_are_told(tell: Tell, diff: Diff, database: Database) -> None:
     tell(charged(1))
     with database.writing() as connection:
         connection.execute("UPDATE raw.settings_history SET in_force_from = now()")
     tell(charged(1), charged(2), summed=False)
     told = diff().stdout
-    assert "analytics.monthly_savings has other figures (1 sessions, 5 kWh, 0 EUR, 1 EUR saved)" in told
+    assert "analytics.monthly_savings has other figures (1 session, 5 kWh, cost unknown, 1 EUR saved)" in told
     assert "No figures had been derived by then" in told
 
 
