@@ -298,6 +298,35 @@ def test_a_session_that_is_kept_out_hides_no_follower_on_a_later_day(
     assert (report.touched_days, flags(connection)) == ([MONDAY, TUESDAY, SUNDAY], {1: [], 3: []})
 
 
+# What is no longer listed
+
+
+def vanished(connection: duckdb.DuckDBPyConnection) -> dict[date, int]:
+    found = connection.execute("SELECT session_day, hits FROM analytics.rule_hits WHERE rule = 'vanished'").fetchall()
+    return dict(found)
+
+
+def test_a_session_that_comes_back_on_another_day_has_vanished_from_none(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(answer(stay(1, MONDAY), stay(2, MONDAY)))
+    land_answers(answer(later=1))
+    assert vanished(connection) == {MONDAY: 2}
+    report = land_answers(answer(stay(1, TUESDAY), days=DayRange(TUESDAY, TUESDAY), later=2))
+    assert (report.touched_days, vanished(connection)) == ([MONDAY, TUESDAY], {MONDAY: 1})
+
+
+def test_a_session_that_vanishes_again_has_vanished_from_its_last_day(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    for hour, listed in enumerate([[stay(1, MONDAY)], [], [stay(1, TUESDAY)], []]):
+        land_answers(answer(*listed, later=hour))
+    assert vanished(connection) == {TUESDAY: 1}
+    insert(connection, RAW_TOUCHED_DAYS, touched(MONDAY), touched(TUESDAY))
+    derive_touched(connection)
+    assert vanished(connection) == {TUESDAY: 1}
+
+
 # Whatever the order
 
 

@@ -8,13 +8,20 @@ WITH hits AS (
     FROM (SELECT session_day, in_sessions, unnest(reasons) AS reason FROM quarantined_records)
     WHERE NOT in_sessions OR reason LIKE 'id_of_two_vehicles:%'
     UNION ALL
+    -- A session that is not back on any day counts on the last one that it vanished from.
     SELECT session_day, 'vanished'
     FROM (
-        SELECT DISTINCT session_day, electric_vehicle_id, id
+        SELECT electric_vehicle_id, id, arg_max(session_day, version) AS session_day
         FROM raw.session_versions
-        WHERE end_reason = 'vanished' AND session_day IN (SELECT session_day FROM asked_days)
+        SEMI JOIN (
+            FROM raw.session_versions
+            WHERE end_reason = 'vanished' AND session_day IN (SELECT session_day FROM asked_days)
+        ) USING (electric_vehicle_id, id)
+        WHERE end_reason = 'vanished'
+        GROUP BY electric_vehicle_id, id
     )
-    ANTI JOIN raw.sessions USING (session_day, electric_vehicle_id, id)
+    ANTI JOIN raw.sessions USING (electric_vehicle_id, id)
+    WHERE session_day IN (SELECT session_day FROM asked_days)
     UNION ALL
     SELECT session_day, 'unusual_volume' FROM volume
 )

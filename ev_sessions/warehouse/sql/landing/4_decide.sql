@@ -63,7 +63,8 @@ SELECT
     max(replaced_at) AS replaced_at,
     min(first_seen_at) AS first_seen_at,
     arg_max_null(price_zone, fetched_at) AS price_zone,
-    arg_max(time_zone, fetched_at) AS time_zone
+    arg_max(time_zone, fetched_at) AS time_zone,
+    arg_max(session_day, version) FILTER (end_reason = 'vanished') AS vanished_from
 FROM raw.session_versions
 SEMI JOIN concerned USING (id)
 GROUP BY electric_vehicle_id, id;

@@ -48,6 +48,12 @@ SELECT former_day
 FROM fresh
 WHERE stood AND (superseded_at IS NOT NULL OR former_day <> session_day)
 UNION
+-- What is back, on whichever day, has not vanished from there.
+SELECT vanished_from
+FROM fresh
+JOIN departed USING (electric_vehicle_id, id)
+WHERE NOT stood AND superseded_at IS NULL AND vanished_from IS NOT NULL
+UNION
 SELECT session_day FROM uncounted
 UNION
 SELECT session_day FROM rewritten_days
