@@ -19,7 +19,17 @@ import pyarrow as pa
 from ev_sessions.days import ONE_DAY, DayRange, utc_today
 from ev_sessions.stage.schemas import arrow_schema
 from ev_sessions.tables import RAW_RECONCILIATIONS
-from ev_sessions.warehouse.agreement import ALL_CUTS, DIFFERS, FIGURES, Bundle, Judgement, judge, own_figures, possible_cuts
+from ev_sessions.warehouse.agreement import (
+    ALL_CUTS,
+    AMOUNTS,
+    DIFFERS,
+    FIGURES,
+    Bundle,
+    Judgement,
+    judge,
+    own_figures,
+    possible_cuts,
+)
 from ev_sessions.warehouse.scripts import frugally, read_script, run_sql, transaction
 
 _MEGABYTES = 256
@@ -154,7 +164,14 @@ def _judgement(row: Row, bundles: Sequence[Bundle], share: Decimal, cuts: frozen
     api = _api_figures(row)
     if all(value is None for value in api.values()) and any(row["report_month"] in bundle.months for bundle in bundles):
         return Judgement("unexpected", "the answer leaves the month out, in which there are sessions here")
-    return judge(api, bundles, row["report_month"], share, cuts)
+    judgement = judge(api, bundles, row["report_month"], share, cuts)
+    if judgement.outcome != DIFFERS and _counts_alone(api, own_figures(bundles, row["report_month"])):
+        return Judgement("unexpected", "the answer gives a count alone: the energy and savings here cannot be compared")
+    return judgement
+
+
+def _counts_alone(api: Mapping[str, Decimal | None], own: Mapping[str, Decimal | None]) -> bool:
+    return all(api[name] is None for name in AMOUNTS) and any(own[name] is not None for name in AMOUNTS)
 
 
 def _circumstances(connection: duckdb.DuckDBPyConnection, keys: Sequence[Key]) -> dict[Key, _Circumstances]:

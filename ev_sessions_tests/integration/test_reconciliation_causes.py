@@ -133,6 +133,19 @@ def test_a_month_that_the_api_leaves_out_agrees_only_where_there_is_nothing(conn
     ]
 
 
+def test_a_count_alone_proves_no_amount(connection: duckdb.DuckDBPyConnection) -> None:
+    april, june = date(2026, 4, 1), date(2026, 6, 1)
+    insert(connection, RAW_SESSIONS, session("unpriced", day=june, energy_charged_kwh=None, actual_savings_eur=None))
+    alone = ("unexpected", "the answer gives a count alone: the energy and savings here cannot be compared")
+    answers = said(api_sessions=1), said(month=april, api_sessions=0), said(month=june, api_sessions=1)
+    assert compared(connection, *answers) == [alone, ("agrees", None), ("agrees", None)]
+    wrong = compared(connection, said(api_sessions=7), asked=replace(ASKED, run_id="wrong"))
+    assert wrong == [("differs", f"count: {NOTHING_HERE}, on 2026-06-01")]
+    assert compared(connection, said(api_sessions=1, api_savings_eur=1), asked=replace(ASKED, run_id="one amount")) == [
+        ("agrees", None)
+    ]
+
+
 def test_what_could_not_be_read_is_kept_beside_our_own_sums(connection: duckdb.DuckDBPyConnection) -> None:
     failed = said() | {"outcome": "failed", "cause": "the API answers 500"}
     assert compared(connection, failed) == [("failed", "the API answers 500")]
