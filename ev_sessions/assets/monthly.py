@@ -5,10 +5,12 @@ however old it is. `touched_months` is nothing that runs: the step that derives 
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
+import duckdb
 
 from ev_sessions.assets.failures import failures_told
 from ev_sessions.assets.graph import DATABASE_POOL, Graph, figures, shape_metadata, tell_run
@@ -16,6 +18,7 @@ from ev_sessions.assets.published import published
 from ev_sessions.days import parse_day
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import DAILY_SAVINGS, MONTHLY_SAVINGS, RAW_TOUCHED_MONTHS
+from ev_sessions.warehouse.figures import compare_months, days_of_months, in_words
 from ev_sessions.warehouse.monthly import MonthFigures, pending_months, sum_months
 
 # A month takes a second at most; a year is a run that a person can still watch.
@@ -42,27 +45,46 @@ def monthly_savings_asset(graph: Graph) -> dg.AssetsDefinition:
         deps=[touched_months_key(graph)], automation_condition=whenever_touched
     )
 
+    # A check of the same step: whoever has months summed up, also the sensor, has them compared.
+    months_agree = dg.AssetCheckSpec(
+        "months_agree",
+        asset=spec.key,
+        description="The months just summed up add up to their sessions, their published files to the table (rule 33). If not, "
+        "the run fails.",
+    )
+
     @dg.multi_asset(
         name=graph.name(MONTHLY_SAVINGS.name),
         specs=[spec],
+        check_specs=[months_agree],
         partitions_def=graph.months,
         backfill_policy=dg.BackfillPolicy.multi_run(_MONTHS_PER_RUN),
         pool=DATABASE_POOL,
     )
     def monthly_savings(
         context: dg.AssetExecutionContext, session_warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
-    ) -> None:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         began = time.monotonic()
         with failures_told(context, clock):
             with session_warehouse.writing() as connection:
                 months = _months_of(graph, context.partition_keys, pending_months(connection))
                 summed = sum_months(connection, months, run_id=context.run.run_id, derived_at=clock.now())
             summed_in = {"months_seconds": time.monotonic() - began, "months": len(summed)}
-            tell_run(context, context.asset_key, summed_in | published(session_warehouse))
+            tell_run(context, spec.key, summed_in | published(session_warehouse))
+            with session_warehouse.reading() as connection:
+                disagreement = _disagreement(connection, Path(session_warehouse.published), months)
         told = {month.report_month.isoformat(): month for month in summed}
         for partition in context.partition_keys:
             context.add_asset_metadata(_shown(told[partition]) | shape_metadata(MONTHLY_SAVINGS), partition_key=partition)
         context.add_asset_metadata(graph.lineage_metadata(MONTHLY_SAVINGS), partition_key=context.partition_keys[-1])
+        yield dg.MaterializeResult(asset_key=spec.key)
+        yield dg.AssetCheckResult(
+            check_name=months_agree.name,
+            passed=disagreement is None,
+            description=disagreement or f"{len(summed)} months, and what is published of them, add up",
+        )
+        if disagreement is not None:
+            raise dg.Failure(disagreement, allow_retries=False)
 
     return monthly_savings
 
@@ -81,6 +103,14 @@ def report_touched_months(context: dg.AssetExecutionContext, graph: Graph, month
     """Materialize the partitions of `touched_months` that `months` (first days) fall into."""
     for partition in month_partitions(graph, months):
         context.log_event(dg.AssetMaterialization(touched_months_key(graph), partition=partition))
+
+
+def _disagreement(connection: duckdb.DuckDBPyConnection, published: Path, months: Collection[date]) -> str | None:
+    """In which sums `months` do not agree with their sessions, or the files with the months, and what to do; None: in none."""
+    differences = compare_months(connection, published, months)
+    if not differences:
+        return None
+    return in_words(differences, days_of_months(connection, [difference.day for difference in differences]))
 
 
 def _months_of(graph: Graph, partitions: Iterable[str], pending: Iterable[date]) -> list[date]:

@@ -14,7 +14,7 @@ from ev_sessions.checks.findings import Finding, days_to_check
 from ev_sessions.days import DayRange
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import ANALYTICS_SESSIONS
-from ev_sessions.warehouse.figures import compare_published, compare_tables
+from ev_sessions.warehouse.figures import compare_published, compare_tables, in_words
 from ev_sessions.warehouse.quality import Hits, rule_hits, sessions_judged
 from ev_sessions.warehouse.rules import RULES, Family, Rule, Severity
 
@@ -40,7 +40,7 @@ def quality_checks(graph: Graph, *, lookback_days: int) -> dg.AssetChecksDefinit
         "figures_agree",
         asset=key,
         description="Daily and monthly tables add up to the sessions, published files to their tables (rule 33). If not, the run "
-        "fails.",
+        "fails. Months that this run touched are compared once they are summed up: `months_agree`.",
     )
 
     @dg.multi_asset_check(
@@ -82,12 +82,8 @@ def agreement_of_figures(connection: duckdb.DuckDBPyConnection, published: Path,
     if not differences:
         not_compared = f"; not compared yet: {left}" if left else ""
         return Finding(passed=True, sentence=f"tables and published files of {days} add up{not_compared}")
-    others = f", and {len(differences) - 1} more differ" if len(differences) > 1 else ""
-    sentence = (
-        f"{differences[0]}{others}; `ev-sessions requarantine --from {days.first} --to {days.last}` derives and publishes the "
-        "days again, materializing monthly_savings sums a month up again"
-    )
-    return Finding(passed=False, sentence=sentence, days=sorted({difference.day for difference in differences}))
+    disagreeing = sorted({difference.day for difference in differences})
+    return Finding(passed=False, sentence=in_words(differences, days), days=disagreeing)
 
 
 def _of_family(check: dg.AssetCheckKey, hits: Sequence[Hits], judged: int) -> dg.AssetCheckResult:

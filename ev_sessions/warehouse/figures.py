@@ -6,7 +6,7 @@ the history.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -98,21 +98,54 @@ def compare_tables(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Com
 def compare_published(connection: duckdb.DuckDBPyConnection, folder: Path, days: DayRange) -> Comparison:
     """What is published in `folder` beside the tables of `connection`, over `days` and the months that these are in.
 
-    What was derived again since it was published is left out.
+    What was derived again since it was published is left out, and so are months that wait to be summed up.
 
     Raises:
         EvSessionsError: the published files cannot be read. Where there are none yet, no day counts as published.
     """
-    derived = _derivations(connection, FLEET_DAILY, days)
+    derived, pending = _derivations(connection, FLEET_DAILY, days), pending_months(connection)
     try:
         with as_it_is_now(Database(views_path(folder))).reading() as published:
             same = derived.items() & _derivations(published, FLEET_DAILY, days).items()
             compared = {day for day, _ in same}
             by_day = [_published_differences(connection, published, cut, days, compared) for cut in (_SESSIONS, *_DAILY)]
-            by_month = [_published_month_differences(connection, published, month) for month in _months(connection, days)]
+            months = [month for month in _months(connection, days) if month not in pending]
+            by_month = [_published_month_differences(connection, published, month) for month in months]
             return Comparison(tuple(chain(*by_day, *by_month)), days_unpublished=len(derived) - len(compared))
     except DatabaseMissing:
         return Comparison(days_unpublished=len(derived))
+
+
+def compare_months(connection: duckdb.DuckDBPyConnection, folder: Path, months: Collection[date]) -> tuple[Difference, ...]:
+    """What differs of `months` (first days), summed up: the table from `analytics.sessions`, files in `folder` from the table.
+
+    Those that were touched again since are left out.
+
+    Raises:
+        EvSessionsError: the published files cannot be read.
+    """
+    settled = sorted(set(months).difference(pending_months(connection)))
+    of_tables = [_month_differences(connection, month) for month in settled]
+    with as_it_is_now(Database(views_path(folder))).reading() as published:
+        of_files = [_published_month_differences(connection, published, month) for month in settled]
+        return tuple(chain(*of_tables, *of_files))
+
+
+def days_of_months(connection: duckdb.DuckDBPyConnection, months: Collection[date]) -> DayRange:
+    """The session days, from the first to the last, of what `analytics.sessions` has from the first of `months` to the last."""
+    first, last = min(months), DayRange.month(max(months)).last
+    question = "SELECT min(session_day), max(session_day) FROM analytics.sessions WHERE report_date BETWEEN ? AND ?"
+    ((first_day, last_day),) = connection.execute(question, [first, last]).fetchall()
+    return DayRange(first_day or first, last_day or last)
+
+
+def in_words(differences: Sequence[Difference], days: DayRange) -> str:
+    """The first of `differences`, how many more there are, and what mends them: deriving `days`, on which they stand, again."""
+    others = f", and {len(differences) - 1} more differ" if len(differences) > 1 else ""
+    return (
+        f"{differences[0]}{others}; `ev-sessions requarantine --from {days.first} --to {days.last}` derives the days, and sums "
+        "their months up, again"
+    )
 
 
 def _month_differences(connection: duckdb.DuckDBPyConnection, month: date) -> Iterator[Difference]:

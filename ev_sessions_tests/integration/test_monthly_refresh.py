@@ -16,7 +16,7 @@ from ev_sessions.assets.monthly import month_partitions
 from ev_sessions.automation.refresh import range_tags
 from ev_sessions.days import DayRange
 from ev_sessions.definitions import build_defs
-from ev_sessions_tests.pipeline import LONG_AFTER, Pipeline, pipeline_over, sandbox_with, told_by_day
+from ev_sessions_tests.pipeline import LONG_AFTER, Pipeline, failures, pipeline_over, sandbox_with, told_by_day
 
 FEBRUARY, MARCH = date(2025, 2, 1), date(2025, 3, 1)
 DAYS = DayRange(date(2025, 2, 24), date(2025, 3, 3))
@@ -50,6 +50,7 @@ class Operation:
             asset_selection=[MONTHS],
             tags=range_tags(DayRange(min(months), max(months))) | NEVER_AGAIN,
             run_config=QUIET,
+            raise_on_error=False,
         )
 
     def by_day(self) -> list[Any]:
@@ -158,6 +159,28 @@ def test_each_month_shows_its_own_figures(settled: Operation) -> None:
     for month in (FEBRUARY, MARCH):
         assert (told[month]["dagster/partition_row_count"], told[month]["sessions"]) == totals[month]
     assert {told[month]["is_final"] for month in (FEBRUARY, MARCH)} == {False}
+
+
+def test_each_sum_is_compared_with_its_sessions_and_its_published_file(operation: Operation) -> None:
+    result = operation.sum_up(operation.requested())
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert (evaluation.check_name, evaluation.passed) == ("months_agree", True)
+    assert evaluation.description == "2 months, and what is published of them, add up"
+
+
+def test_a_sum_that_is_not_that_of_its_sessions_is_red_and_fails_its_run_in_the_same_words(settled: Operation) -> None:
+    # The daily savings tell on which days a month has sessions.
+    settled.pipeline.change("DELETE FROM analytics.daily_savings WHERE session_day = ? AND report_date < ?", OLD_DAY, MARCH)
+    settled.pipeline.change("DELETE FROM analytics.fleet_daily WHERE session_day = ?", OLD_DAY)
+    settled.pipeline.change("UPDATE analytics.sessions SET report_date = '2025-03-02' WHERE session_day = ?", OLD_DAY)
+    result = settled.sum_up([FEBRUARY, MARCH])
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert not result.success
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert evaluation.description is not None
+    assert evaluation.description.startswith("sessions of 2025-03-01 is ")
+    assert "`ev-sessions requarantine --from 2025-02-25 --to 2025-03-03`" in evaluation.description
+    assert failures(result) == [evaluation.description]
 
 
 def test_a_month_without_a_partition_goes_with_the_nearest_one() -> None:

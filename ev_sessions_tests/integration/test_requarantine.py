@@ -148,13 +148,46 @@ def test_a_lowered_limit_takes_sessions_of_the_days_asked_for_into_quarantine_wi
     assert other_day == ["too_much_energy: More than 250 kWh"]
 
 
-def test_figures_that_still_do_not_add_up_end_it_with_status_1_and_one_line(stock: Stock) -> None:
+_MONTH = "SELECT report_month, sum(sessions), sum(energy_kwh) FROM analytics.monthly_savings GROUP BY ALL"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE analytics.monthly_savings SET energy_kwh = energy_kwh + 1000",
+        "TRUNCATE analytics.monthly_savings",
+        "INSERT INTO analytics.monthly_savings SELECT * REPLACE ('2025-02-01' AS report_month) FROM analytics.monthly_savings",
+        "UPDATE analytics.daily_energy SET energy_kwh = 1",
+        "DELETE FROM analytics.sessions; DELETE FROM analytics.daily_energy; DELETE FROM analytics.fleet_daily",
+        "UPDATE analytics.sessions SET report_date = '2025-04-01'; UPDATE analytics.daily_savings SET report_date = '2025-04-01'",
+    ],
+)
+def test_what_somebody_changed_in_derived_tables_is_as_it_was_afterwards(stock: Stock, damage: str) -> None:
+    accepted, month = stock.rows(ACCEPTED), stock.rows(_MONTH)
     with stock.database.writing() as connection:
-        connection.execute("UPDATE analytics.monthly_savings SET energy_kwh = 1")
-    result = stock.requarantine()
+        connection.execute(damage)
+    result = stock.requarantine("--from", DAYS.first - timedelta(days=40), "--to", DAYS.last)
+    assert result.exit_code == 0, result.stderr
+    assert stock.rows(ACCEPTED) == stock.published(ACCEPTED) == accepted
+    assert stock.rows(_MONTH) == stock.published(_MONTH) == month
+
+
+def test_a_month_whose_sum_still_is_not_that_of_its_sessions_ends_it_with_status_1_and_the_days_that_mend_it(
+    stock: Stock,
+) -> None:
+    month = stock.rows(_MONTH)
+    elsewhere = "SELECT * REPLACE ('2025-04-10'::DATE AS session_day) FROM analytics.sessions WHERE session_day = '2025-03-29'"
+    with stock.database.writing() as connection:
+        connection.execute(f"INSERT INTO analytics.sessions BY NAME {elsewhere}")
+    result = stock.requarantine("--from", DAYS.first, "--to", DAYS.last)
     assert result.exit_code == 1
-    assert result.stderr.startswith("ev-sessions: energy_kwh of 2025-03-01 is 1.000000 in analytics.monthly_savings")
     assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(
+        "ev-sessions: sessions of 2025-03-01 is 2 in analytics.monthly_savings and 3 in analytics.sessions, and 1 more differ; "
+        "`ev-sessions requarantine --from 2025-03-29 --to 2025-04-10` derives"
+    )
+    assert stock.requarantine("--from", "2025-03-29", "--to", "2025-04-10").exit_code == 0
+    assert stock.rows(_MONTH) == month
 
 
 @pytest.mark.parametrize(
