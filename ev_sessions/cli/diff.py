@@ -17,7 +17,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ev_sessions.cli.values import as_json_value
+from ev_sessions.cli.values import as_customer, as_json_value
 from ev_sessions.days import DayRange
 from ev_sessions.settings import Settings
 from ev_sessions.warehouse.connection import Database
@@ -36,8 +36,16 @@ _WORDS = {"energy_kwh": "energy", "cost_eur": "cost", "savings_eur": "savings"}
 _NAMES = tuple(field.name for field in fields(Figures))
 
 
-def show_difference(environ: Mapping[str, str], month: DayRange, since: datetime, *, as_json: bool) -> None:
+MOST = 10
+"""How many sessions of each cause, and how many customers, a screen names unless it is told otherwise."""
+
+
+def show_difference(
+    environ: Mapping[str, str], month: DayRange, since: datetime, *, most: int | None = None, as_json: bool
+) -> None:
     """Print why the figures of `month` differ from what was known at `since` (aware), from what is published.
+
+    It names `most` sessions of each cause and as many customers, 0: all. None: `MOST` on the screen, all in JSON.
 
     Raises:
         NothingToCompare: nothing is known of the month, or was by then.
@@ -45,8 +53,10 @@ def show_difference(environ: Mapping[str, str], month: DayRange, since: datetime
     """
     settings = Settings.from_env(environ)
     views = Database(views_path(settings.published_path), settings.lock_timeout_seconds)
+    if most is None and not as_json:
+        most = MOST
     with as_it_is_now(views).reading() as connection:
-        found = difference(connection, month, since, now=datetime.now(UTC))
+        found = difference(connection, month, since, now=datetime.now(UTC), most=most or None)
     if as_json:
         typer.echo(json.dumps(_as_json(found)))
         return
@@ -82,19 +92,30 @@ def _remarks(found: Difference) -> Iterator[str]:
     for cause, effect in found.effects.items():
         if effect.sessions:
             yield f"\n{cause}: {effect.sessions:,} ({_MEANINGS[cause]}){_moves(effect.moved_in, effect.moved_out)}"
-            yield from (f"  {_session(session)}" for session in found.sessions if session.cause is cause)
+            named = [f"  {_session(session)}" for session in found.sessions if session.cause is cause]
+            yield from (*named, *_more(effect.sessions - len(named)))
     if found.users:
         yield "\nCustomers whose savings changed most (EUR):"
     for user in found.users:
-        number = f" ({json.dumps(user.external_user_id)})" if user.external_user_id else ""
-        yield f"  {user.user_id}{number}: {_number(user.savings_then_eur)} -> {_number(user.savings_now_eur)}"
+        savings = f"{_number(user.savings_then_eur)} -> {_number(user.savings_now_eur)}"
+        yield f"  {as_customer(user.user_id, user.external_user_id)}: {savings}"
+    yield from _more(found.changed_users - len(found.users))
+
+
+def _more(unnamed: int) -> Iterator[str]:
+    if unnamed:
+        yield f"  and {unnamed:,} more, which --limit 0 names"
 
 
 def _session(session: ChangedSession) -> str:
     months = ""
     if session.month_then and session.month_now and session.month_then != session.month_now:
         months = f", reported to {session.month_then:%Y-%m}, now to {session.month_now:%Y-%m}"
-    return f"{session.session_id} of vehicle {session.electric_vehicle_id}: {_told(session.change, signed=True)}{months}"
+    owner = as_customer(session.user_id, session.external_user_id)
+    return (
+        f"{session.session_id} of vehicle {session.electric_vehicle_id}, customer {owner}: "
+        f"{_told(session.change, signed=True)}{months}"
+    )
 
 
 def _moves(moved_in: int, moved_out: int) -> str:
@@ -153,6 +174,7 @@ def _as_json(found: Difference) -> dict[str, Any]:
         "settings_then": json.loads(found.settings_then.as_json()) if found.settings_were_known else None,
         "settings_now": json.loads(found.settings_now.as_json()),
         "sessions": [_session_as_json(session) for session in found.sessions],
+        "users_concerned": found.changed_users,
         "users": [_user_as_json(user) for user in found.users],
     }
 
@@ -167,6 +189,7 @@ def _session_as_json(session: ChangedSession) -> dict[str, object]:
         "session_id": str(session.session_id),
         "electric_vehicle_id": str(session.electric_vehicle_id),
         "user_id": str(session.user_id),
+        "external_user_id": session.external_user_id,
         "month_then": session.month_then and f"{session.month_then:%Y-%m}",
         "month_now": session.month_now and f"{session.month_now:%Y-%m}",
         "change": _figures(session.change),

@@ -200,7 +200,10 @@ def sandbox(
 @one_line_errors
 def reconcile(
     month: Annotated[
-        str | None, typer.Option(metavar="MONTH", help="One month, YYYY-MM; default: the newest twelve that are read whole and final by age.")
+        str | None,
+        typer.Option(
+            metavar="MONTH", help="One month, YYYY-MM; default: the newest twelve that are read whole and final by age."
+        ),
     ] = None,
     vehicles: Annotated[
         int | None, typer.Option(min=1, help="Vehicles to ask at most; default: as many as RECONCILE_REQUESTS allows.")
@@ -293,6 +296,10 @@ def history(
 def diff(
     month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month of the report date.")],
     since: Annotated[str, typer.Option(metavar="INSTANT", help="What was known then is compared with now; UTC without a zone.")],
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Sessions named for each cause, and customers; 0: all. Default: 10, with --json all."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
     """Explain why a month's figures changed since an instant, from what is published: late, restated, vanished, rule, setting.
@@ -301,7 +308,7 @@ def diff(
     """
     from ev_sessions.cli.diff import show_difference
 
-    show_difference(os.environ, parse_month(month), parse_instant(since), as_json=as_json)
+    show_difference(os.environ, parse_month(month), parse_instant(since), most=limit, as_json=as_json)
 
 
 def _uuid(text: str, of: str) -> UUID:

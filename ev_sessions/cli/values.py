@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 from ev_sessions.tables import Column
 
@@ -23,6 +24,11 @@ def as_text(value: object, field: Column) -> str:
         case _:
             # Others' words, which may hold what moves the cursor.
             return json.dumps(value)
+
+
+def as_customer(user_id: UUID, external_user_id: str | None) -> str:
+    """A customer by his id, with the supplier's own number of him where it is known."""
+    return f"{user_id} ({json.dumps(external_user_id)})" if external_user_id else str(user_id)
 
 
 def as_json_value(value: object) -> object:

@@ -27,12 +27,6 @@ from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
 from ev_sessions.warehouse.settings_history import SettingsInForce, first_settings, newest_settings, settings_at
 from ev_sessions.warehouse.versions import known_at
 
-MOST_SESSIONS = 10
-"""How many sessions are named for each cause."""
-
-MOST_USERS = 10
-"""How many customers are named."""
-
 _PLACES = "SELECT session_day FROM places"
 # Of a row that was read again since, the read of then is not known: it was by then.
 _THEN = "(SELECT * REPLACE (least(fetched_at, $instant) AS fetched_at) FROM (\n{known}\n))"
@@ -96,12 +90,16 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class ChangedSession:
-    """A session that adds to the difference. The months (their first days) are None where it was, or is, in no figures."""
+    """A session that adds to the difference. The months (their first days) are None where it was, or is, in no figures.
+
+    `external_user_id` is the supplier's own number of the customer, where it is known.
+    """
 
     cause: Cause
     session_id: UUID
     electric_vehicle_id: UUID
     user_id: UUID
+    external_user_id: str | None
     change: Figures
     month_then: date | None
     month_now: date | None
@@ -126,7 +124,8 @@ class Difference:
 
     `stored` are the figures of analytics.monthly_savings: others than `now` while days wait to be derived, or the month to be
     summed up. `settings_then` is what was in force at `since`, or, where nothing had been derived by then, first
-    (`settings_were_known` is False). `sessions` are the most important of each cause, `users` those whose savings changed most.
+    (`settings_were_known` is False). `sessions` are the most important of each cause, `users` those of the `changed_users` whose
+    savings changed most: all of them, unless fewer were asked for.
     """
 
     report_month: date
@@ -137,15 +136,19 @@ class Difference:
     effects: Mapping[Cause, Effect]
     sessions: tuple[ChangedSession, ...]
     users: tuple[ChangedUser, ...]
+    changed_users: int
     settings_then: SettingsInForce
     settings_now: SettingsInForce
     settings_were_known: bool
 
 
-def difference(connection: duckdb.DuckDBPyConnection, month: DayRange, since: datetime, *, now: datetime) -> Difference:
+def difference(
+    connection: duckdb.DuckDBPyConnection, month: DayRange, since: datetime, *, now: datetime, most: int | None = None
+) -> Difference:
     """How the figures of `month` (all of its days) changed between what was known at `since` and `now` (aware).
 
-    A read-only connection will do, to the database or to what is published. Only rows near the month are read in full.
+    At most `most` sessions of each cause, and as many customers, are named; None: all. A read-only connection will do, to the
+    database or to what is published. Only rows near the month are read in full.
 
     Raises:
         NothingToCompare: `since` lies ahead, or before the first read, or no session of the month is known then or now.
@@ -166,6 +169,7 @@ def difference(connection: duckdb.DuckDBPyConnection, month: DayRange, since: da
     then, present = (_figures(connection, f"accepted_{step}", values) for step in ("then", "now"))
     if not then.sessions and not present.sessions:
         raise NothingToCompare(f"no session reports to {month.first:%Y-%m}, neither then nor now; choose another month")
+    users = _users(connection, values)
     return Difference(
         report_month=month.first,
         since=since,
@@ -173,8 +177,9 @@ def difference(connection: duckdb.DuckDBPyConnection, month: DayRange, since: da
         now=present,
         stored=_stored(connection, values),
         effects=_effects(connection),
-        sessions=tuple(_sessions(connection)),
-        users=tuple(_users(connection, values)),
+        sessions=tuple(_sessions(connection, most)),
+        users=users[:most],
+        changed_users=len(users),
         settings_then=former,
         settings_now=settings_now,
         settings_were_known=settings_then is not None,
@@ -269,26 +274,37 @@ def _effects(connection: duckdb.DuckDBPyConnection) -> dict[Cause, Effect]:
     return {cause: found.get(cause, Effect()) for cause in Cause}
 
 
-def _sessions(connection: duckdb.DuckDBPyConnection) -> Iterable[ChangedSession]:
+def _sessions(connection: duckdb.DuckDBPyConnection, most: int | None) -> Iterable[ChangedSession]:
     rows = connection.execute(
         """
         SELECT
-            cause, session_id, electric_vehicle_id, user_id, month_then, month_now, sessions, energy_kwh, cost_eur, savings_eur
+            cause,
+            session_id,
+            electric_vehicle_id,
+            user_id,
+            external_user_id,
+            month_then,
+            month_now,
+            sessions,
+            energy_kwh,
+            cost_eur,
+            savings_eur,
         FROM changes
+        LEFT JOIN raw.users USING (user_id)
         WINDOW weight AS (
             PARTITION BY cause
             ORDER BY abs(savings_eur) DESC, abs(cost_eur) DESC, abs(energy_kwh) DESC, electric_vehicle_id, session_id
         )
-        QUALIFY row_number() OVER weight <= ?
+        QUALIFY $most IS NULL OR row_number() OVER weight <= $most
         ORDER BY cause, row_number() OVER weight
         """,
-        [MOST_SESSIONS],
+        {"most": most},
     ).fetchall()
-    for cause, session_id, vehicle_id, user_id, month_then, month_now, *figures in rows:
-        yield ChangedSession(Cause(cause), session_id, vehicle_id, user_id, Figures(*figures), month_then, month_now)
+    for cause, session_id, vehicle_id, user_id, number, month_then, month_now, *figures in rows:
+        yield ChangedSession(Cause(cause), session_id, vehicle_id, user_id, number, Figures(*figures), month_then, month_now)
 
 
-def _users(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> Iterable[ChangedUser]:
+def _users(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> tuple[ChangedUser, ...]:
     rows = run_sql(
         connection,
         """
@@ -309,11 +325,10 @@ def _users(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) 
         LEFT JOIN raw.users USING (user_id)
         WHERE savings_then IS DISTINCT FROM savings_now
         ORDER BY abs(coalesce(savings_now, 0) - coalesce(savings_then, 0)) DESC, user_id
-        LIMIT $most_users
         """,
-        {**values, "most_users": MOST_USERS},
+        values,
     ).fetchall()
-    return (ChangedUser(*row) for row in rows)
+    return tuple(ChangedUser(*row) for row in rows)
 
 
 def _instant(instant: datetime) -> str:

@@ -100,7 +100,7 @@ def test_the_figures_of_then_and_now_and_what_each_cause_did_stand_in_one_table(
         "now 2 10 unknown -1.25",
         'Settings then: {"REPORT_DATE": "session_end"}; now: {"REPORT_DATE": "session_end", "energy_too_much_kwh": "50"}',
         "restated: 1 (its content changed, or the month that it reports to)",
-        f"{UUID(int=1)} of vehicle {CAR}: -0.25 EUR saved",
+        f'{UUID(int=1)} of vehicle {CAR}, customer {USER} ("K-1"): -0.25 EUR saved',
         f'{USER} ("K-1"): 2.125 -> -1.25',
     ):
         assert line.split() in lines
@@ -136,6 +136,7 @@ def test_as_json_it_is_one_object_with_exact_numbers(tell: Tell, diff: Diff) -> 
             "session_id": str(UUID(int=1)),
             "electric_vehicle_id": str(CAR),
             "user_id": str(USER),
+            "external_user_id": "K-1",
             "month_then": "2026-03",
             "month_now": "2026-03",
             "change": change,
@@ -145,6 +146,27 @@ def test_as_json_it_is_one_object_with_exact_numbers(tell: Tell, diff: Diff) -> 
         {"user_id": str(USER), "external_user_id": "K-1", "savings_then_eur": "1", "savings_now_eur": "0.000001"}
     ]
     assert found["settings_then"] == found["settings_now"] == {"REPORT_DATE": "session_end"}
+
+
+def test_it_says_how_many_it_does_not_name_and_names_all_when_asked(tell: Tell, diff: Diff) -> None:
+    tell(charged(1))
+    tell(charged(1), *(charged(number, savings=str(number)) for number in range(2, 14)))
+    told = diff().stdout
+    assert told.count(f" of vehicle {CAR}") == 10
+    assert "  and 2 more, which --limit 0 names" in told.splitlines()
+    assert diff("--limit", "11").stdout.count(f" of vehicle {CAR}") == 11
+    told = diff("--limit", "0").stdout
+    assert told.count(f" of vehicle {CAR}") == 12
+    assert "more" not in told
+
+
+def test_json_names_all_unless_it_is_limited(tell: Tell, diff: Diff) -> None:
+    tell(charged(1))
+    tell(charged(1), *(charged(number) for number in range(2, 14)))
+    assert len(json.loads(diff("--json").stdout)["sessions"]) == 12
+    found = json.loads(diff("--json", "--limit", "1").stdout)
+    assert len(found["sessions"]) == len(found["users"]) == found["users_concerned"] == 1
+    assert found["causes"]["late"]["sessions_concerned"] == 12
 
 
 def test_savings_that_are_known_no_longer_are_told_as_unknown(tell: Tell, diff: Diff) -> None:
