@@ -10,6 +10,10 @@ from uuid import UUID
 
 from ev_sessions.days import ONE_DAY, DayRange
 
+# A session may begin so long before its vehicle was created, as clocks and ways of creating vehicles differ: so the quality rule
+# about it says by default. One window per vehicle is asked, so the day costs no request of its own.
+_BEFORE_CREATION = ONE_DAY
+
 
 class KnownVehicle(Protocol):
     """What planning needs to know of a vehicle; stamps are aware UTC, or None where unknown."""
@@ -47,19 +51,24 @@ class VehicleWindow:
 def plan(fleet: Iterable[KnownVehicle], wanted: Mapping[UUID, DayRange]) -> list[VehicleWindow]:
     """The windows to ask for: the days `wanted` of each vehicle, cut to its life.
 
-    That is from its first day to the day after its deletion, or to the day on which it was found to be listed no more. A
-    vehicle with no day left costs no request, nor does one that is not in `wanted`.
+    That is from the day before its creation to the day after its deletion, or to the day on which it was found to be listed
+    no more. A vehicle with no day left costs no request, nor does one that is not in `wanted`.
     """
     return [
         VehicleWindow(vehicle.user_id, vehicle.electric_vehicle_id, window)
         for vehicle in fleet
         if (days := wanted.get(vehicle.electric_vehicle_id)) is not None
-        and (window := days.clip(_utc_day(vehicle.created_at), _last_day(vehicle))) is not None
+        and (window := days.clip(_first_day(vehicle), _last_day(vehicle))) is not None
     ]
 
 
 def _utc_day(stamp: datetime | None) -> date | None:
     return None if stamp is None else stamp.astimezone(UTC).date()
+
+
+def _first_day(vehicle: KnownVehicle) -> date | None:
+    created = _utc_day(vehicle.created_at)
+    return created and created - _BEFORE_CREATION
 
 
 def _last_day(vehicle: KnownVehicle) -> date | None:

@@ -45,8 +45,8 @@ def test_a_vehicle_of_unknown_age_is_asked_for_the_whole_window() -> None:
     assert asked(Car()) == MARCH
 
 
-def test_days_before_a_vehicle_was_created_are_not_asked_for() -> None:
-    assert asked(Car(created_at=at(10, 23))) == DayRange(date(2026, 3, 10), date(2026, 3, 31))
+def test_a_vehicle_is_asked_for_from_the_day_before_its_creation_on() -> None:
+    assert asked(Car(created_at=at(10, 23))) == DayRange(date(2026, 3, 9), date(2026, 3, 31))
 
 
 def test_a_deleted_vehicle_is_asked_for_up_to_the_day_after() -> None:
@@ -59,7 +59,7 @@ def test_a_vehicle_that_is_listed_no_more_is_asked_for_up_to_the_day_on_which_th
 
 @pytest.mark.parametrize(
     "car",
-    [Car(created_at=at(1, 0, month=4)), Car(deleted_at=at(27, 23, month=2)), Car(missing_since=at(28, 23, month=2))],
+    [Car(created_at=at(2, 0, month=4)), Car(deleted_at=at(27, 23, month=2)), Car(missing_since=at(28, 23, month=2))],
 )
 def test_a_vehicle_without_a_day_in_the_window_costs_no_request(car: Car) -> None:
     assert asked(car) is None
@@ -67,7 +67,7 @@ def test_a_vehicle_without_a_day_in_the_window_costs_no_request(car: Car) -> Non
 
 def test_the_day_of_creation_is_the_utc_day() -> None:
     created = datetime(2026, 3, 10, 0, 30, tzinfo=timezone(timedelta(hours=1)))
-    assert asked(Car(created_at=created)) == DayRange(date(2026, 3, 9), date(2026, 3, 31))
+    assert asked(Car(created_at=created)) == DayRange(date(2026, 3, 8), date(2026, 3, 31))
 
 
 def test_a_plan_asks_each_vehicle_for_its_own_days_and_leaves_the_others_out() -> None:
@@ -75,7 +75,7 @@ def test_a_plan_asks_each_vehicle_for_its_own_days_and_leaves_the_others_out() -
     own = {cars[0].electric_vehicle_id: DayRange(date(2026, 3, 5), date(2026, 3, 6)), cars[1].electric_vehicle_id: MARCH}
     assert [(window.electric_vehicle_id, window.days) for window in plan(cars, own)] == [
         (cars[0].electric_vehicle_id, DayRange(date(2026, 3, 5), date(2026, 3, 6))),
-        (cars[1].electric_vehicle_id, DayRange(date(2026, 3, 10), date(2026, 3, 31))),
+        (cars[1].electric_vehicle_id, DayRange(date(2026, 3, 9), date(2026, 3, 31))),
     ]
 
 
