@@ -265,4 +265,6 @@ def _one_line(error: ValidationError) -> str:
     first: Any = error.errors(include_url=False, include_context=False)[0]
     name = str(first["loc"][0])
     meaning = Settings.model_fields[name].description
-    return f"{variable(name)} is malformed: {first['msg']}. Expected: {meaning}"
+    # That a validator of ours raised it is pydantic's matter.
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{variable(name)} is malformed: {reason}. Expected: {meaning}"
