@@ -13,6 +13,9 @@ from ev_sessions.errors import PermanentError
 
 ONE_DAY = timedelta(days=1)
 
+# So far from the first and the last day that a date can be that days, months and zones can be added and taken away.
+_YEARS = range(1900, 3000)
+
 
 class DayRangeError(PermanentError, ValueError):
     """A day or a range of days that cannot be used."""
@@ -115,22 +118,28 @@ def parse_month(text: str) -> DayRange:
         DayRangeError: anything else.
     """
     try:
-        return DayRange.month(parse_day(f"{text}-01"))
+        first = parse_day(f"{text}-01")
     except DayRangeError:
         raise DayRangeError(f"{text!r} is not a month; write it as YYYY-MM, for example 2026-03") from None
+    if first.year not in _YEARS:
+        raise DayRangeError(f"the month {text!r} lies too far away; write it as YYYY-MM, for example 2026-03")
+    return DayRange.month(first)
 
 
 def parse_instant(text: str) -> datetime:
-    """The instant that `text` (ISO 8601) names, aware; without a zone it is UTC.
+    """The instant that `text` (ISO 8601) names, in UTC; without a zone it is UTC.
 
     Raises:
         DayRangeError: anything else.
     """
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
+        stamp = datetime.fromisoformat(text)
+        instant = stamp.astimezone(UTC) if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise DayRangeError(f"{text!r} is not an instant; write it as 2026-04-01T03:15:00Z") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    if instant.year not in _YEARS:
+        raise DayRangeError(f"the instant {text!r} lies too far away; write it as 2026-04-01T03:15:00Z")
+    return instant
 
 
 def utc_today(now: datetime) -> date:

@@ -198,9 +198,9 @@ def _day(day: date | str) -> date:
 
 
 def _instant(instant: datetime | str) -> datetime:
-    if isinstance(instant, str):
-        return parse_instant(instant)
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    if isinstance(instant, datetime):
+        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return parse_instant(str(instant))
 
 
 def _frame(relation: duckdb.DuckDBPyRelation) -> pd.DataFrame:

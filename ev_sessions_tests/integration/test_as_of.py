@@ -155,6 +155,7 @@ def test_the_frame_has_the_columns_of_raw_sessions_in_their_order(views: Path) -
     assert tuple(frame.columns) == RAW_SESSIONS.column_names
 
 
-def test_an_instant_that_is_none_is_refused(views: Path) -> None:
-    with pytest.raises(DayRangeError, match="'1 April' is not an instant"):
-        ev_sessions.open_data(views).as_of("1 April")
+@pytest.mark.parametrize("given", ["1 April", None, 20260401.5])
+def test_an_instant_that_is_none_is_refused(views: Path, given: Any) -> None:  # noqa: ANN401 - what a notebook may hand over
+    with pytest.raises(DayRangeError, match=f"'{given}' is not an instant"):
+        ev_sessions.open_data(views).as_of(given)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ev_sessions.days import DayRange, DayRangeError, consecutive, islands, parse_day, utc_today
+from ev_sessions.days import DayRange, DayRangeError, consecutive, islands, parse_day, parse_instant, parse_month, utc_today
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 
@@ -92,6 +92,26 @@ def test_the_trailing_days_end_with_the_day_named() -> None:
 def test_what_is_no_day_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(DayRangeError, match="write it as YYYY-MM-DD"):
         parse_day(text)
+
+
+@pytest.mark.parametrize("text", ["2026-13", "2026-3-1", "March", "", "0001-01", "1899-12", "3000-01", "9999-12"])
+def test_what_is_no_month_or_lies_too_far_from_any_session_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(DayRangeError, match="write it as YYYY-MM"):
+        parse_month(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["yesterday", "", "0001-01-01T00:00:00+14:00", "1899-12-31T23:00:00Z", "2999-12-31T23:00-02:00", "9999-12-31T23:59:59-12:00"],
+)
+def test_what_is_no_instant_or_lies_too_far_from_any_session_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(DayRangeError, match="write it as 2026-04-01T03:15:00Z"):
+        parse_instant(text)
+
+
+def test_an_instant_without_a_zone_is_utc_and_one_with_a_zone_is_the_same_instant() -> None:
+    assert parse_instant("2026-04-01T03:15:00") == datetime(2026, 4, 1, 3, 15, tzinfo=UTC)
+    assert parse_instant("2026-04-01T05:15:00+02:00") == datetime(2026, 4, 1, 3, 15, tzinfo=UTC)
 
 
 def test_a_leap_day_is_a_day() -> None:
