@@ -120,6 +120,11 @@ class Limits:
         split = {key: key.rpartition(":") for key in self.replaced}
         return {zone: self.replaced[key] for key, (zone, _, limit) in split.items() if zone and limit == name}
 
+    @property
+    def price_zones(self) -> frozenset[str]:
+        """The price zones that have any limit of their own."""
+        return frozenset(zone for key in self.replaced if (zone := key.rpartition(":")[0]))
+
     def _require_range(self, lower: str, upper: str, price_zone: str | None) -> None:
         least, most = self.value(lower, price_zone), self.value(upper, price_zone)
         if least > most:

@@ -15,6 +15,7 @@ from ev_sessions.cli.examine import (
     State,
     examine_database,
     examine_history,
+    examine_limits,
     examine_rules,
     examine_settings,
     examine_storage,
@@ -92,6 +93,7 @@ def show_probe(environ: Mapping[str, str]) -> None:
 
 def _examination(examined: ExaminedSettings, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from examined.findings()
+    yield examine_limits(examined.settings)
     yield examine_versions()
     *about_api, clock = _about_api(examined, environ)
     yield from about_api

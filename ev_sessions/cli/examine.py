@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -22,8 +22,9 @@ from pydantic import SecretStr
 from ev_sessions.cli.home import existing_history
 from ev_sessions.errors import EvSessionsError
 from ev_sessions.limits import Limits
+from ev_sessions.price_zones import time_zones
 from ev_sessions.settings import FILE_SUFFIX, SECRETS, Settings, SettingsError, unknown_variables, variable
-from ev_sessions.warehouse import ledger
+from ev_sessions.warehouse import fleet, ledger
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.copying import current_database, row_counts
 from ev_sessions.warehouse.failures import DatabaseMissing
@@ -101,6 +102,22 @@ def examine_settings(environ: Mapping[str, str]) -> ExaminedSettings:
     )
 
 
+def examine_limits(settings: Settings) -> Finding:
+    """Whether the price zones that have limits of their own exist: nothing is judged by the limits of one that is misspelt."""
+    known = time_zones(settings.time_zones)
+    strange = Limits(settings.limits).price_zones - known.keys()
+    try:
+        strange -= _price_zones_in_use(settings) if strange else set()
+    except EvSessionsError:
+        return Finding("limits", State.SKIPPED, f"needs the vehicles of the database to look for {', '.join(sorted(strange))}")
+    if strange:
+        told = ", ".join(zone + _meant(zone, known) for zone in sorted(strange))
+        mend = f"correct {variable('limits')}, or give a new zone its local time in {variable('time_zones')}"
+        return Finding("limits", State.PROBLEM, f"no price zone that is known, nor that of a vehicle: {told}; {mend}")
+    replaced = f"{len(settings.limits)} replaced, of price zones that exist" if settings.limits else "all as built in"
+    return Finding("limits", State.OK, replaced)
+
+
 def examine_versions() -> Finding:
     """The versions that this process runs on."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "dagster", "ev-sessions"))
@@ -109,7 +126,7 @@ def examine_versions() -> Finding:
 
 def examine_database(settings: Settings) -> Finding:
     """Whether the database can be read, and what it holds; one that does not exist yet is no problem."""
-    database = Database(settings.database_path, min(settings.lock_timeout_seconds, _LONGEST_WAIT_FOR_LOCK_SECONDS))
+    database = _database(settings)
     try:
         return Finding("database", State.OK, _contents(database))
     except DatabaseMissing:
@@ -120,10 +137,9 @@ def examine_database(settings: Settings) -> Finding:
 
 def examine_rules(settings: Settings) -> Finding:
     """Whether what is derived stands on the settings in force; what is wrong with the database itself, its own check tells."""
-    database = Database(settings.database_path, min(settings.lock_timeout_seconds, _LONGEST_WAIT_FOR_LOCK_SECONDS))
     in_force = SettingsInForce(settings.report_date, Limits(settings.limits))
     try:
-        with database.reading() as connection:
+        with _database(settings).reading() as connection:
             otherwise = days_judged_otherwise(connection, in_force, first=settings.first_day)
     except DatabaseMissing:
         return Finding("rules", State.OK, "nothing is derived yet")
@@ -180,6 +196,19 @@ def _suggestion(name: str) -> str:
     return f"did you mean {close[0]}?" if close else "unset it, or see the list of settings for the right name"
 
 
+def _meant(zone: str, known: Iterable[str]) -> str:
+    close = get_close_matches(zone, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _price_zones_in_use(settings: Settings) -> frozenset[str]:
+    try:
+        with _database(settings).reading() as connection:
+            return fleet.price_zones(connection)
+    except DatabaseMissing:
+        return frozenset()
+
+
 def _in_effect(settings: Settings, environ: Mapping[str, str], name: str) -> SettingInEffect:
     own = variable(name)
     value = settings.database_path if name == "database" else getattr(settings, name)
@@ -198,6 +227,10 @@ def _shown(value: object) -> str:
         return ",".join(f"{key}={zone}" for key, zone in value.items())
     # Whoever writes a password into a URL does not expect it on the screen.
     return _USER_IN_URL.sub("//***@", str(value))
+
+
+def _database(settings: Settings) -> Database:
+    return Database(settings.database_path, min(settings.lock_timeout_seconds, _LONGEST_WAIT_FOR_LOCK_SECONDS))
 
 
 def _contents(database: Database) -> str:

@@ -97,6 +97,12 @@ def knows_vehicles(connection: duckdb.DuckDBPyConnection) -> bool:
     return bool(connection.execute("SELECT 1 FROM raw.vehicles LIMIT 1").fetchall())
 
 
+def price_zones(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """The price zones of all vehicles that were ever listed."""
+    zones = connection.execute("SELECT DISTINCT price_zone FROM raw.vehicles WHERE price_zone IS NOT NULL")
+    return frozenset(zone for (zone,) in zones.fetchall())
+
+
 def fleet_seen_at(connection: duckdb.DuckDBPyConnection, org_id: UUID) -> datetime | None:
     """When a snapshot last listed a vehicle of the organisation (aware UTC); None: none ever did."""
     ((seen_at,),) = connection.execute("SELECT max(last_seen_at) FROM raw.vehicles WHERE org_id = ?", [org_id]).fetchall()

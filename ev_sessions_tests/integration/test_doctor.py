@@ -20,13 +20,15 @@ from ev_sessions.days import ONE_DAY, DayRange, utc_today
 from ev_sessions.partner_api import BearerToken, PartnerApiConfig
 from ev_sessions.sandbox import Quirks, Sandbox, serving
 from ev_sessions.settings import SessionDay
+from ev_sessions.tables import RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.schema import SCHEMA_VERSION
 from ev_sessions_tests.broken import stamp_once_more
 from ev_sessions_tests.integration.partner_apis import ORG, answering, in_turn, response
 from ev_sessions_tests.pipeline import LAST_DAY, Pipeline, named, sandbox_with, trailing, write_fleet_file
+from ev_sessions_tests.raw_rows import insert, vehicle
 
-CHECKS = ["settings", "versions", "token", "organisation", "fleet", "sessions"]
+CHECKS = ["settings", "limits", "versions", "token", "organisation", "fleet", "sessions"]
 CHECKS += ["database", "rules", "history", "storage", "unattended", "clock"]
 
 
@@ -129,6 +131,50 @@ def test_every_malformed_setting_is_named_and_what_does_not_need_it_is_still_che
     assert found.complaint == (
         "ev-sessions: malformed: EV_SESSIONS_FIRST_DAY, EV_SESSIONS_LOOKBACK_DAYS; what is expected stands above\n"
     )
+
+
+def test_a_limit_of_a_price_zone_that_is_not_known_is_told_with_the_one_that_was_meant(surgery: Surgery) -> None:
+    found = visit(surgery.environ | named({"limits": "SE_4:cost_unusual_max=2,SE4:cost_unusual_max=2,XX:amount_max_eur=9"}))
+    assert found.status == 1
+    assert found.problems == {
+        "limits": "no price zone that is known, nor that of a vehicle: SE4 (did you mean SE_4?), XX; correct EV_SESSIONS_LIMITS, "
+        "or give a new zone its local time in EV_SESSIONS_TIME_ZONES"
+    }
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ("", "all as built in"),
+        ("stay_long_hours=40,SE_4:cost_unusual_max=2", "2 replaced, of price zones that exist"),
+        ("NO_1:cost_unusual_max=2", "1 replaced, of price zones that exist"),
+    ],
+)
+def test_limits_of_price_zones_that_are_built_in_or_that_a_setting_names_are_fine(
+    surgery: Surgery, limits: str, told: str
+) -> None:
+    found = visit(surgery.environ | named({"limits": limits, "time_zones": "NO_1=Europe/Oslo"}))
+    assert (found.status, found.text("limits")) == (0, told)
+
+
+def test_a_price_zone_that_a_vehicle_has_may_have_limits_also_where_it_is_not_known_otherwise(
+    surgery: Surgery, tmp_path: Path
+) -> None:
+    path = tmp_path / "state" / "ev_sessions.duckdb"
+    make_database(path)
+    with Database(path).writing() as connection:
+        insert(connection, RAW_VEHICLES, vehicle("v1", price_zone="NO_2"), vehicle("v2", price_zone=None))
+    assert "limits" not in visit(surgery.environ | named({"limits": "NO_2:cost_unusual_max=2"})).problems
+    assert "NO_3;" in visit(surgery.environ | named({"limits": "NO_3:cost_unusual_max=2"})).problems["limits"]
+
+
+def test_where_the_vehicles_cannot_be_looked_at_a_price_zone_that_is_not_known_is_not_judged(
+    surgery: Surgery, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.duckdb"
+    path.write_text("no database at all, only a text of some length")
+    found = visit(surgery.environ | named({"database": str(path), "limits": "NO_2:cost_unusual_max=2"}))
+    assert "limits" in found.skipped
 
 
 def test_a_secret_file_that_cannot_be_read_is_a_malformed_setting(tmp_path: Path) -> None:
