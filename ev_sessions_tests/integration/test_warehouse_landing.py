@@ -859,6 +859,36 @@ def test_a_few_sessions_outside_the_days_asked_for_are_quarantined(
     assert _quarantine(connection) == ["x", "x"]
 
 
+_OUTSIDE = Rejection(str(UUID(int=1)), "outside_window: its plug_in_time falls on 2026-03-02, but 2026-03-08 was asked for")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_session_that_its_own_day_lists_stays_whatever_an_answer_about_other_days_says(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land, late: object
+) -> None:
+    answers = [_week(session(1, MONDAY), last=MONDAY), _week(later=1, first=SUNDAY, rejected=[_OUTSIDE])]
+    for answer in reversed(answers) if late else answers:
+        report = land_answers(answer)
+    assert (_standing(connection), _quarantine(connection)) == ([1], [])
+    assert report.touched_days == ([MONDAY] if late else [])
+
+
+def test_a_session_that_its_own_day_lists_no_longer_is_quarantined_where_else_it_is_listed(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY), last=MONDAY))
+    land_answers(_week(later=1, last=MONDAY), _week(later=2, first=SUNDAY, rejected=[_OUTSIDE]))
+    assert (_standing(connection), _quarantine(connection)) == ([], [_OUTSIDE.record_key])
+
+
+def test_a_session_that_the_answer_about_its_own_day_puts_outside_goes_into_quarantine(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, SUNDAY), first=SUNDAY))
+    land_answers(_week(later=1, first=SUNDAY, rejected=[_OUTSIDE]))
+    assert (_standing(connection), _quarantine(connection)) == ([], [_OUTSIDE.record_key])
+
+
 @pytest.mark.parametrize("day", ["0001-01-01", "1970-01-01", "2014-12-31"])
 def test_sessions_of_days_that_no_session_can_have_say_nothing_of_how_the_api_lists_days(
     connection: duckdb.DuckDBPyConnection, land_answers: Land, day: str

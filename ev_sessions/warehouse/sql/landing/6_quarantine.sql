@@ -1,6 +1,16 @@
 -- Records that cannot be used: they come with the answer that brings them and go with the newer one that mends them. What stands in
 -- raw.sessions and breaks a rule is judged when its day is derived.
 
+-- What stands in raw.sessions now, of the ids concerned.
+CREATE OR REPLACE TEMP TABLE present AS
+SELECT electric_vehicle_id, id, session_day
+FROM standing
+ANTI JOIN leaving USING (electric_vehicle_id, id)
+UNION ALL
+SELECT electric_vehicle_id, id, session_day
+FROM fresh
+WHERE superseded_at IS NULL;
+
 CREATE OR REPLACE TEMP TABLE entering AS
 SELECT rejection.*, least(rejection.fetched_at, known.first_seen_at) AS first_seen_at
 FROM rejections AS rejection
@@ -17,6 +27,14 @@ WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR kn
         WHERE in_order.electric_vehicle_id = rejection.electric_vehicle_id
             AND in_order.id = rejection.session_id
             AND in_order.fetched_at > rejection.fetched_at
+    )
+    -- An answer about other days says nothing of a session that stands on its own.
+    AND NOT EXISTS (
+        FROM present
+        WHERE rejection.reasons[1] LIKE 'outside_window:%'
+            AND present.electric_vehicle_id = rejection.electric_vehicle_id
+            AND present.id = rejection.session_id
+            AND present.session_day NOT BETWEEN rejection.first_day AND rejection.last_day
     )
     AND NOT EXISTS (
         FROM later_reads AS later
@@ -43,22 +61,20 @@ FROM (
     JOIN fresh
         ON fresh.electric_vehicle_id = entry.electric_vehicle_id
         AND fresh.id = try_cast(entry.record_key AS UUID)
-        AND fresh.fetched_at > entry.fetched_at
     WHERE NOT entry.in_sessions
+        AND (
+            fresh.fetched_at > entry.fetched_at
+            OR (
+                entry.reasons[1] LIKE 'outside_window:%'
+                AND fresh.superseded_at IS NULL
+                AND fresh.session_day NOT BETWEEN entry.first_day AND entry.last_day
+            )
+        )
 )
 GROUP BY ALL;
 
 -- Rule 2: the same id under two vehicles. Both rows stay in raw.sessions, and both are listed here.
 CREATE OR REPLACE TEMP TABLE clashing AS
-WITH present AS (
-    SELECT electric_vehicle_id, id, session_day
-    FROM standing
-    ANTI JOIN leaving USING (electric_vehicle_id, id)
-    UNION ALL
-    SELECT electric_vehicle_id, id, session_day
-    FROM fresh
-    WHERE superseded_at IS NULL
-)
 SELECT electric_vehicle_id, id, session_day
 FROM present
 QUALIFY count(*) OVER (PARTITION BY id) > 1;
