@@ -13,13 +13,12 @@ from uuid import UUID
 import typer
 
 from ev_sessions.cli.values import as_json_value, as_text
-from ev_sessions.limits import Limits
 from ev_sessions.settings import Settings
 from ev_sessions.tables import SESSION_FIELDS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
 from ev_sessions.warehouse.quality import RULES_ABOUT_ROWS, BadRow, BadRows, bad_rows, derived_days, rule_about_rows
-from ev_sessions.warehouse.rules import Family, Rule, Severity
+from ev_sessions.warehouse.rules import Family, Rule, Severity, UnknownRule
 
 _FIELDS = {field.name: field for field in SESSION_FIELDS}
 _STAY = ("plug_in_time", "unplug_time", "inferred_session_end")
@@ -45,12 +44,20 @@ def sought_rules(rule: str | None, family: Family | None, severity: Severity | N
     """The rules that are asked for; unless one of them is named, those that only count are left out.
 
     Raises:
-        UnknownRule: there is no such rule, or no single row breaks it.
+        UnknownRule: there is no such rule, or no single row breaks it, or it is of another family or severity.
     """
     if rule is not None:
-        return [rule_about_rows(rule)]
+        found = rule_about_rows(rule)
+        _require_same(found, "family", found.family, family)
+        _require_same(found, "severity", found.severity, severity)
+        return [found]
     severities = {severity} if severity else {Severity.ERROR, Severity.WARN}
     return [found for found in RULES_ABOUT_ROWS if found.severity in severities and family in {None, found.family}]
+
+
+def _require_same(rule: Rule, kind: str, own: str, asked: str | None) -> None:
+    if asked not in {None, own}:
+        raise UnknownRule(f"the rule {rule.name} is one of {kind} {own}, not {asked}; leave --{kind} out")
 
 
 def show_bad_rows(
@@ -72,8 +79,7 @@ def show_bad_rows(
     with as_it_is_now(views).reading() as connection:
         derived = derived_days(connection)
         days = derived and derived.clip(first, last)
-        limits = Limits(settings.limits)
-        found = bad_rows(connection, days, rules, vehicle=vehicle, limits=limits, limit=limit) if days else BadRows((), {})
+        found = bad_rows(connection, days, rules, vehicle=vehicle, limit=limit) if days else BadRows((), {})
     typer.echo(render(found), nl=False)
 
 

@@ -239,6 +239,8 @@ def bad_rows(
     """List the sessions and records that quality rules keep out or flag, with the reason and the values that matter."""
     from ev_sessions.cli import bad_rows as found
 
+    if as_json and as_csv:
+        raise WrongArgument("--json and --csv are two forms; choose one")
     rules = found.sought_rules(rule, family, severity)
     vehicle_id = None if vehicle is None else _uuid(vehicle, "a vehicle")
     render = found.as_json if as_json else found.as_csv if as_csv else found.as_lines

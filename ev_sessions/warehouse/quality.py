@@ -21,6 +21,7 @@ from ev_sessions.warehouse import ledger
 from ev_sessions.warehouse.judging import judged
 from ev_sessions.warehouse.rules import BY_NAME, RULES, Rule, Severity, UnknownRule
 from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
+from ev_sessions.warehouse.settings_history import newest_settings
 
 _REFUSED_BY_THE_LANDING = {"malformed", "id_of_two_vehicles", "outside_window"}
 
@@ -89,14 +90,15 @@ def bad_rows(
     rules: Collection[Rule],
     *,
     vehicle: UUID | None,
-    limits: Limits,
     limit: int,
 ) -> BadRows:
     """The rows of `days` that break one of `rules`, of one `vehicle` or of all (None): the newest `limit` of them.
 
-    Those that are kept out or flagged were judged when they were derived, by the limits of that time; those that are only
-    counted are judged now, by `limits`.
+    Those that are kept out or flagged were judged when they were derived; those that are only counted are judged now. The limits
+    are those in force when was derived last, whatever the settings of who asks.
     """
+    in_force = newest_settings(connection)
+    limits = in_force.limits if in_force else Limits()
     sought = {"rules": [rule.name for rule in rules], "vehicle": vehicle}
     run_script(connection, "models/ratio.sql", {})
     ledger.ask_about(connection, days)

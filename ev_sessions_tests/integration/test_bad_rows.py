@@ -132,9 +132,15 @@ def test_what_is_only_counted_is_listed_where_it_is_asked_for(state: Path) -> No
     assert "negative_cost" not in broken(rows(state))
 
 
-def test_a_warning_tells_the_limits_in_force_and_not_those_of_another_price_zone(state: Path) -> None:
-    (row,) = rows(state, "--rule", "much_energy", limits="energy_much_kwh=95")
-    assert row["meaning"] == "More than 95 kWh"
+def test_the_limits_told_are_those_by_which_was_judged_whatever_the_reader_has_set(state: Path) -> None:
+    for settings in ({}, {"limits": "energy_much_kwh=95,cost_unusual_max=9"}):
+        (row,) = rows(state, "--rule", "much_energy", **settings)
+        assert row["meaning"] == "More than 90 kWh"
+
+
+def test_a_rule_may_be_named_together_with_its_own_family_and_severity(state: Path) -> None:
+    found = rows(state, "--rule", "negative_cost", "--family", "money", "--severity", "info")
+    assert [row["record_key"] for row in found] == [str(uid("paid"))]
 
 
 def test_only_so_many_rows_are_shown_and_all_are_counted(state: Path) -> None:
@@ -148,7 +154,7 @@ def test_only_so_many_rows_are_shown_and_all_are_counted(state: Path) -> None:
 def test_a_person_reads_the_row_then_the_reason_then_the_values_that_matter_then_the_counts(state: Path) -> None:
     lines = bad_rows(state, "--rule", "much_energy").stdout.splitlines()
     assert lines[0] == f"2026-03-11  vehicle {uid('v3')}  session {uid('much')}"
-    assert lines[1].strip() == "warn much_energy: More than 100 kWh"
+    assert lines[1].strip() == "warn much_energy: More than 90 kWh"
     assert lines[2].strip().startswith("energy_charged_kwh 120 kWh, avg_charge_power_kw unknown,")
     assert [line.split() for line in lines[3:]] == [["1", "warn", "much_energy"], ["1", "in", "all"]]
 
@@ -171,6 +177,9 @@ def test_where_no_rule_is_broken_that_is_said(state: Path) -> None:
     [
         (["--rule", "much_enrgy"], "ev-sessions: there is no rule 'much_enrgy'; did you mean much_energy?"),
         (["--rule", "unusual_volume"], "ev-sessions: no single row breaks unusual_volume: analytics.rule_hits has the days"),
+        (["--json", "--csv"], "ev-sessions: --json and --csv are two forms; choose one"),
+        (["--rule", "overlap", "--severity", "error"], "ev-sessions: the rule overlap is one of severity warn, not error"),
+        (["--rule", "overlap", "--family", "money"], "ev-sessions: the rule overlap is one of family sequence, not money"),
         (["--vehicle", "7"], "ev-sessions: '7' is not the id of a vehicle"),
         (["--from", "2026-03-02", "--to", "2026-03-01"], "ev-sessions: the range 2026-03-02..2026-03-01 ends before it begins"),
     ],
