@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -214,6 +215,18 @@ def test_numbers_of_any_size_are_judged(connection: duckdb.DuckDBPyConnection, s
     verdicts = judged(connection)
     assert {"unit_slip", "impossible_cost"} & verdicts.reasons[session_id] == ({"unit_slip"} if sign == 1 else set())
     assert ("negative_energy" in verdicts.reasons[session_id]) == (sign == -1)
+
+
+def test_the_largest_numbers_are_judged_by_the_largest_limits(connection: duckdb.DuckDBPyConnection) -> None:
+    largest = Decimal("999999999999.999999")
+    numbers = [field.name for field in SESSION_FIELDS if field.type.startswith("DECIMAL")]
+    insert(connection, RAW_VEHICLES, vehicle("v1", battery_capacity_kwh=largest))
+    ends = {"plug_in_time": datetime(1, 1, 1, tzinfo=UTC), "unplug_time": datetime(9999, 12, 31, tzinfo=UTC)}
+    charge = {"initial_soc_pct": Decimal(0), "final_soc_pct": Decimal("999999.999999")}
+    session_id = add(connection, DAY, {**dict.fromkeys(numbers, largest), **ends, **charge})
+    lowest = re.compile("min|first_year")
+    verdicts = judged(connection, {limit.name: "999999.999999" for limit in LIMITS if not lowest.search(limit.name)})
+    assert {"sentinel_date", "unit_slip"} <= verdicts.reasons[session_id]
 
 
 def test_a_session_that_an_error_keeps_out_is_listed_with_its_payload_and_every_reason(
