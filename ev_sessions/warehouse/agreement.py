@@ -28,7 +28,7 @@ CUTS = (
 _ROUNDING = Decimal("0.01")
 
 ALL_CUTS = frozenset(range(len(CUTS)))
-_OURS = 0
+OURS = 0
 
 AGREES, EDGE, DIFFERS = "agrees", "edge", "differs"
 
@@ -50,17 +50,18 @@ class Bundle:
 class Judgement:
     """`outcome`: agrees, edge or differs. `cause`: what the edge is; None else.
 
-    `apart`: the figures that do not agree by the cut that fits best. `cuts`: the numbers of those that make the count and an
-    amount exactly as the API gives them; all, where they do not matter, so that nothing is shown of the API's.
+    `apart`: the figures that do not agree by `cut`, the one that fits best. `cuts`: those that make the count and an amount
+    exactly as the API gives them; all, where they do not matter, so that nothing is shown of the API's.
     """
 
     outcome: str
     cause: str | None = None
     apart: frozenset[str] = frozenset()
     cuts: frozenset[int] = ALL_CUTS
+    cut: int = OURS
 
 
-def own_figures(bundles: Sequence[Bundle], month: date, cut: int = _OURS) -> Mapping[str, Decimal | None]:
+def own_figures(bundles: Sequence[Bundle], month: date, cut: int = OURS) -> Mapping[str, Decimal | None]:
     """Our figures of `month` (first day) by the cut of that number; None: there is no value to add up."""
     within = [bundle for bundle in bundles if bundle.months[cut] == month]
     return {name: _total(within, name) for name in FIGURES} | {"sessions": _count(within)}
@@ -85,20 +86,22 @@ def judge(
     shown = _shown(exact, own)
     counted = frozenset(cut for cut in shown if "sessions" in exact[cut] or "sessions" not in given)
     judgement = Judgement(AGREES, cuts=ALL_CUTS if shown == ALL_CUTS else counted)
-    if len(_fitting(given, own[_OURS], share)) == len(given):
+    if len(_fitting(given, own[OURS], share)) == len(given):
         return judgement
     whole = frozenset(cut for cut, names in exact.items() if len(names) == len(given))
     likely = (whole & cuts) or whole or (shown & cuts) or cuts
     fitting = {cut: _fitting(given, own[cut], share) for cut in sorted(likely)}
     best = max(fitting, key=lambda cut: len(fitting[cut]))
     if len(fitting[best]) == len(given):
-        return replace(judgement, outcome=EDGE, cause=f"agrees where the month is cut by {CUTS[best]}")
+        return replace(judgement, outcome=EDGE, cause=f"agrees where the month is cut by {CUTS[best]}", cut=best)
     apart = frozenset(given) - fitting[best]
     # A count may be cut in another way than the amounts, unless the vehicles show that it is not.
     may_be = dict.fromkeys(AMOUNTS, likely) | {"sessions": cuts}
     if all(_within_edges(name, value, _cut_by(bundles, may_be[name]), month, share) for name, value in given.items()):
-        return replace(judgement, outcome=EDGE, cause="within what the sessions at the month's edges can make", apart=apart)
-    return replace(judgement, outcome=DIFFERS, apart=apart)
+        return replace(
+            judgement, outcome=EDGE, cause="within what the sessions at the month's edges can make", apart=apart, cut=best
+        )
+    return replace(judgement, outcome=DIFFERS, apart=apart, cut=best)
 
 
 def possible_cuts(judgements: Iterable[Judgement]) -> frozenset[int]:
@@ -114,7 +117,7 @@ def _shown(exact: Mapping[int, frozenset[str]], own: Mapping[int, Mapping[str, D
 
     Energy proves most, and a count beside it: with savings it proves none, since sessions without any can be split unseen.
     """
-    if all(figures == own[_OURS] for figures in own.values()):
+    if all(figures == own[OURS] for figures in own.values()):
         return ALL_CUTS
     proof = {
         cut: ("energy_kwh" in names, {"sessions", "energy_kwh"} <= names, "savings_eur" in names) for cut, names in exact.items()

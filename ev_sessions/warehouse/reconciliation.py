@@ -22,8 +22,10 @@ from ev_sessions.tables import RAW_RECONCILIATIONS
 from ev_sessions.warehouse.agreement import (
     ALL_CUTS,
     AMOUNTS,
+    CUTS,
     DIFFERS,
     FIGURES,
+    OURS,
     Bundle,
     Judgement,
     judge,
@@ -192,7 +194,8 @@ def _written(
     own = own_figures(bundles, row["report_month"])
     cause = judgement.cause
     if judgement.outcome == DIFFERS:
-        cause = _likely_cause(row, own, judgement.apart, causes[_key(row)], asked)
+        compared = own_figures(bundles, row["report_month"], judgement.cut)
+        cause = f"{_apart(judgement)}: {_likely_cause(row, compared, judgement.apart, causes[_key(row)], asked)}"
     return {
         **row,
         **own,
@@ -203,6 +206,11 @@ def _written(
         "outcome": judgement.outcome,
         "cause": cause,
     }
+
+
+def _apart(judgement: Judgement) -> str:
+    names = ", ".join(_WORDS[name] for name in FIGURES if name in judgement.apart)
+    return names if judgement.cut == OURS else f"{names} (where the month is cut by {CUTS[judgement.cut]})"
 
 
 def _likely_cause(row: Row, own: Mapping[str, Decimal | None], apart: frozenset[str], ours: _Circumstances, asked: Asked) -> str:
@@ -220,7 +228,7 @@ def _likely_cause(row: Row, own: Mapping[str, Decimal | None], apart: frozenset[
         (month.last >= utc_today(asked.asked_at) - ONE_DAY * asked.lookback_days, "the month is not final yet"),
     ]
     causes = [cause for holds, cause in found if holds] or [_nothing_here(ours.read_at)]
-    return f"{', '.join(_WORDS[name] for name in FIGURES if name in apart)}: {'; '.join(causes)}"
+    return "; ".join(causes)
 
 
 def _nothing_here(read_at: datetime | None) -> str:

@@ -19,6 +19,7 @@ from ev_sessions.warehouse.agreement import (
     DIFFERS,
     EDGE,
     FIGURES,
+    OURS,
     Bundle,
     Judgement,
     judge,
@@ -28,7 +29,6 @@ from ev_sessions.warehouse.agreement import (
 
 FEBRUARY, MARCH, APRIL = date(2026, 2, 1), date(2026, 3, 1), date(2026, 4, 1)
 SHARE = Decimal("0.01")
-OURS = 0
 
 
 def bundle(*months: date, sessions: int = 1, energy: object = 10, savings: object = 1) -> Bundle:
@@ -67,7 +67,7 @@ def test_what_the_api_may_round_away_is_no_difference(savings: str, outcome: str
 def test_a_month_that_agrees_by_another_cut_is_an_edge_and_says_by_which() -> None:
     ours = [bundle(MARCH, sessions=20, energy=200, savings=20), at_the_end()]
     judged = judge(said(20, 200, 20), ours, MARCH, SHARE)
-    assert judged == Judgement(EDGE, "agrees where the month is cut by the UTC day of the end", cuts=frozenset({2, 4}))
+    assert judged == Judgement(EDGE, "agrees where the month is cut by the UTC day of the end", cuts=frozenset({2, 4}), cut=2)
 
 
 def test_an_amount_that_only_one_cut_makes_proves_it_so_that_the_other_amount_is_judged() -> None:
