@@ -23,7 +23,7 @@ differences AS (
     FROM steps
     GROUP BY electric_vehicle_id, id, by_setting
 ),
--- What was listed, or is, in a form that cannot be used, by what stands in quarantine or ended a version.
+-- What was listed, or is, in a form that cannot be used, by what ended a version, and what stands in quarantine or left it.
 unusable_then AS (
     SELECT electric_vehicle_id, id
     FROM raw.session_versions
@@ -31,6 +31,10 @@ unusable_then AS (
     WHERE replaced_at <= $instant
     GROUP BY electric_vehicle_id, id
     HAVING arg_max(end_reason, replaced_at) = 'quarantined'
+    UNION
+    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id
+    FROM raw.quarantine_past
+    WHERE first_seen_at <= $instant AND left_at > $instant
 ),
 unusable_now AS (
     SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id FROM raw.quarantine WHERE NOT in_sessions
