@@ -22,7 +22,7 @@ from ev_sessions.limits import Limits
 from ev_sessions.settings import Settings
 from ev_sessions.tables import DAILY_TABLES
 from ev_sessions.warehouse.connection import Database
-from ev_sessions.warehouse.requarantine import Verdicts, touch_again, verdicts
+from ev_sessions.warehouse.requarantine import Verdicts, touch_again, verdicts, was_stopped
 from ev_sessions.warehouse.rules import RULES
 from ev_sessions.warehouse.settings_history import SettingsInForce
 
@@ -45,7 +45,7 @@ def requarantine(environ: Mapping[str, str], first: date | None, last: date | No
     database = Database(settings.database_path, settings.lock_timeout_seconds)
     began = time.monotonic()
     with database.reading() as connection:
-        before = verdicts(connection, days)
+        before, goes_on = verdicts(connection, days), was_stopped(connection, days)
     with recorded_runs(settings.dagster_home) as instance:
         in_force = SettingsInForce(settings.report_date, Limits(settings.limits))
         with database.writing() as connection:
@@ -55,6 +55,8 @@ def requarantine(environ: Mapping[str, str], first: date | None, last: date | No
     with database.reading() as connection:
         after = verdicts(connection, days)
     typer.echo(f"{len(touched)} days judged again in {time.monotonic() - began:.1f} s")
+    if goes_on:
+        typer.echo("an earlier call did not come to its end: what it had changed by then is not told below")
     for line in _changes(before, after):
         typer.echo(line)
 
@@ -86,7 +88,11 @@ def _require_success(result: dg.ExecuteInProcessResult) -> None:
 def _changes(before: Verdicts, after: Verdicts) -> Iterator[str]:
     """What differs: which sessions entered quarantine or left it, and how often each rule is broken."""
     entered, left = after.quarantined - before.quarantined, before.quarantined - after.quarantined
-    yield f"quarantine: {len(entered)} sessions entered, {len(left)} left, {len(after.quarantined)} are in it"
+    refused = after.kept_out - len(after.quarantined)
+    yield (
+        f"quarantine: sessions that entered {len(entered)}, that left {len(left)}; "
+        f"records in it {after.kept_out}, of them refused when read {refused}"
+    )
     for rule in RULES:
         formerly, now = before.hits.get(rule, 0), after.hits.get(rule, 0)
         if formerly != now:

@@ -18,14 +18,15 @@ from ev_sessions.cli.main import app
 from ev_sessions.days import ONE_DAY, DayRange
 from ev_sessions.limits import Limits
 from ev_sessions.settings import PublishedAccess, ReportDate, Settings
-from ev_sessions.tables import RAW_FETCHES, RAW_SESSIONS, RAW_VEHICLES
+from ev_sessions.tables import RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
+from ev_sessions.warehouse.ledger import totals
 from ev_sessions.warehouse.monthly import pending_months, sum_months
 from ev_sessions.warehouse.publish import publish, views_path
 from ev_sessions.warehouse.requarantine import days_judged_otherwise, touch_again
 from ev_sessions.warehouse.settings_history import SettingsInForce
 from ev_sessions_tests.pipeline import named, own_environment
-from ev_sessions_tests.raw_rows import derive_days, insert, read, session, vehicle
+from ev_sessions_tests.raw_rows import derive_days, insert, kept_out, read, session, vehicle
 
 DAYS = DayRange(date(2025, 3, 29), date(2025, 3, 31))
 DERIVED_AT = datetime(2025, 5, 1, tzinfo=UTC)
@@ -114,7 +115,7 @@ def test_it_says_what_entered_and_left_quarantine_and_which_rules_are_broken_mor
     first, *changes = raised[1].stdout.splitlines()
     assert first.startswith("3 days judged again in ")
     assert changes == [
-        "quarantine: 0 sessions entered, 1 left, 0 are in it",
+        "quarantine: sessions that entered 0, that left 1; records in it 0, of them refused when read 0",
         "warn   much_energy: 2 -> 0",
         "error  too_much_energy: 1 -> 0",
     ]
@@ -142,7 +143,8 @@ def test_the_doctor_tells_how_many_days_stand_on_other_limits_until_they_are_jud
 def test_a_lowered_limit_takes_sessions_of_the_days_asked_for_into_quarantine_with_the_reason(stock: Stock) -> None:
     result = stock.requarantine("--from", DAYS.first, "--to", DAYS.first + ONE_DAY, limits="energy_too_much_kwh=10")
     assert "2 days judged again" in result.stdout
-    assert "quarantine: 2 sessions entered, 0 left, 2 are in it" in result.stdout
+    told = "quarantine: sessions that entered 2, that left 0; records in it 2, of them refused when read 0"
+    assert told in result.stdout
     below, another, other_day = (reasons for _, reasons in stock.rows(QUARANTINED))
     assert below == another == ["too_much_energy: More than 10 kWh"]
     assert other_day == ["too_much_energy: More than 250 kWh"]
@@ -247,6 +249,29 @@ def test_a_command_that_came_to_its_end_judges_every_day_again_the_next_time(sto
     with stock.database.writing() as connection:
         derive_days(connection, DAYS.last, derived_at=DERIVED_AT + timedelta(minutes=2))
     assert touch(stock, SAME, minutes=3) == list(DAYS)
+
+
+def test_records_refused_when_they_were_read_are_counted_as_a_run_counts_them(stock: Stock) -> None:
+    with stock.database.writing() as connection:
+        insert(connection, RAW_QUARANTINE, kept_out("malformed", first=DAYS.first))
+    result = stock.requarantine()
+    assert "that left 0; records in it 2, of them refused when read 1" in result.stdout
+    with stock.database.reading() as connection:
+        assert totals(connection, DAYS).quarantined == 2
+
+
+EARLIER = "an earlier call did not come to its end: what it had changed by then is not told below"
+
+
+def test_a_command_that_was_killed_after_deriving_is_continued_and_says_what_it_cannot_tell(stock: Stock) -> None:
+    raised = Limits.of({"energy_too_much_kwh": 400, "energy_much_kwh": 400})
+    touch(stock, SettingsInForce(ReportDate.SESSION_END, raised), minutes=1)
+    with stock.database.writing() as connection:
+        derive_days(connection, DAYS.last, limits=raised, derived_at=DERIVED_AT + timedelta(minutes=2))
+    first, again = stock.requarantine(**RAISED), stock.requarantine(**RAISED)
+    assert EARLIER in first.stdout
+    assert EARLIER not in again.stdout
+    assert stock.rows(_MONTH) == stock.published(_MONTH) == [(date(2025, 3, 1), 3, 440)]
 
 
 def judged_otherwise(stock: Stock, settings: SettingsInForce, first: date = DAYS.first) -> int:

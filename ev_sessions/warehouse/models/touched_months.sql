@@ -22,9 +22,8 @@ JOIN (
 ) AS present USING (report_month)
 WHERE stored.is_final <> present.is_final;
 
-DELETE FROM raw.touched_months
-WHERE report_month IN (FROM changed_months);
-
+-- A mark that waits stays as it is: it tells who was the first to ask for the month.
 INSERT INTO raw.touched_months BY NAME
 SELECT report_month, $derived_at AS touched_at, $run_id AS run_id
-FROM changed_months;
+FROM changed_months
+ANTI JOIN raw.touched_months USING (report_month);
