@@ -294,12 +294,12 @@ RAW_SESSION_VERSIONS = Table(
 RAW_TOUCHED_DAYS = Table(
     "raw",
     "touched_days",
-    "Session days whose rows a landing changed and that are not derived again yet.",
+    "Session days whose rows a landing changed, or that `ev-sessions requarantine` asked for, not derived again yet.",
     ("session_day",),
     (
         Column("session_day", "DATE", "The day", required=True),
-        Column("touched_at", STAMP, "When the landing changed it", required=True),
-        Column("run_id", "VARCHAR", "The run that landed", required=True),
+        Column("touched_at", STAMP, "When the landing changed it, or it was asked for", required=True),
+        Column("run_id", "VARCHAR", "The run that landed, or `requarantine`", required=True),
     ),
     made_from=("raw.sessions",),
 )
@@ -307,12 +307,12 @@ RAW_TOUCHED_DAYS = Table(
 RAW_TOUCHED_MONTHS = Table(
     "raw",
     "touched_months",
-    "Months of the report date whose rows or finality changed and that are not summed up again yet.",
+    "Months of the report date whose contents changed, or that `ev-sessions requarantine` asked for, not summed up again yet.",
     ("report_month",),
     (
         Column("report_month", "DATE", "The first day of the month", required=True),
-        Column("touched_at", STAMP, "When deriving found the change", required=True),
-        Column("run_id", "VARCHAR", "The run that derived", required=True),
+        Column("touched_at", STAMP, "When deriving first found a change, or it was asked for", required=True),
+        Column("run_id", "VARCHAR", "The run that derived, or `requarantine`", required=True),
     ),
     made_from=("analytics.sessions", "analytics.fleet_daily"),
 )
