@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ev_sessions.days import ONE_DAY, parse_day
 from ev_sessions.sandbox import Truth
 from ev_sessions.tables import ALL_TABLES, RAW_SESSIONS, SESSION_FIELDS
 from ev_sessions_tests.pipeline import (
@@ -122,12 +123,12 @@ def test_every_vehicle_costs_one_request_and_every_customer_one(done: Pipeline, 
     assert (counts.users, counts.vehicles, counts.sessions) == (1, len(truth.users(LONG_AFTER)), len(truth.vehicle_ids()))
 
 
-def test_no_vehicle_is_asked_for_days_before_it_was_added_or_after_it_was_deleted(done: Pipeline, truth: Truth) -> None:
+def test_no_vehicle_is_asked_for_days_before_the_eve_of_its_creation_or_after_its_deletion(done: Pipeline, truth: Truth) -> None:
     asked = dict(done.rows("SELECT electric_vehicle_id::VARCHAR, (first_day, last_day) FROM raw.fetches"))
     cars = truth.vehicles(None, LONG_AFTER)
     for car in cars:
         first, last = asked[car["id"]]
-        assert first.isoformat() == max(DAYS.first.isoformat(), car["created_at"][:10])
+        assert first == max(DAYS.first, parse_day(car["created_at"][:10]) - ONE_DAY)
         deleted = car["deleted_at"]
         assert last == LAST_DAY if deleted is None else last.isoformat() >= deleted[:10]
     assert any(car["deleted_at"] for car in cars)
