@@ -22,7 +22,7 @@ import duckdb
 from ev_sessions.days import ONE_DAY, DayRange
 from ev_sessions.errors import PermanentError
 from ev_sessions.warehouse.judging import facts, judged
-from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS
+from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, REACH_DAYS
 from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
 from ev_sessions.warehouse.settings_history import SettingsInForce, first_settings, newest_settings, settings_at
 from ev_sessions.warehouse.versions import known_at
@@ -202,8 +202,9 @@ def _require_knowledge(connection: duckdb.DuckDBPyConnection, since: datetime, n
 
 def _values(month: DayRange, since: datetime) -> dict[str, object]:
     midnight = datetime.combine(month.first, time(), UTC), datetime.combine(month.last, time(), UTC)
-    # Verdicts about a day look at its neighbours; a report date lies up to a day beside the UTC day.
-    margin = (2 * NEIGHBOUR_DAYS + 2) * ONE_DAY
+    # Stays of a month can be listed days beside it, verdicts about a day look at those in reach; a report date lies up to a day
+    # beside the UTC day.
+    margin = (NEIGHBOUR_DAYS + REACH_DAYS + 2) * ONE_DAY
     return {
         "report_month": month.first,
         "instant": since,
@@ -215,7 +216,7 @@ def _values(month: DayRange, since: datetime) -> dict[str, object]:
 
 
 def _find(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) -> None:
-    parts = {"in_reach": f"({_IN_REACH})", "valid_then": _VALID_THEN, "neighbour_days": str(NEIGHBOUR_DAYS)}
+    parts = {"in_reach": f"({_IN_REACH})", "valid_then": _VALID_THEN, "reach_days": str(REACH_DAYS)}
     run_sql(connection, read_script("questions/difference/1_places.sql", **parts), values)
 
 

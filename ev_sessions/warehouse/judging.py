@@ -9,10 +9,17 @@ from decimal import Decimal
 
 from ev_sessions.limits import Limits
 from ev_sessions.tables import SESSION_FIELDS
-from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, RULES, Family, Rule, Severity
+from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, REACH_DAYS, RULES, Family, Rule, Severity
 from ev_sessions.warehouse.scripts import read_script
 
 ASKED_DAYS = "SELECT session_day FROM asked_days"
+
+# The sessions that the landing keeps out.
+_UNUSABLE = """
+    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id
+    FROM raw.quarantine
+    WHERE NOT in_sessions OR reasons[1] LIKE 'id_of_two_vehicles:%'
+"""
 
 PAYLOAD = f"to_json(struct_pack({', '.join(f'{column.name} := session.{column.name}' for column in SESSION_FIELDS)}))"
 """The SQL of the API's fields of a row of raw.sessions, called session, as JSON."""
@@ -24,8 +31,9 @@ def judged(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_
     """The query that judges the rows of `sessions` on `days`: a row for each that breaks a rule.
 
     Its columns are electric_vehicle_id, id, session_day, price_zone and, as lists of names of rules, errors, warnings and infos.
-    `sessions` is a relation with the columns of raw.sessions, which should have the rows of NEIGHBOUR_DAYS before and after
-    `days` too; `days` is a query of session_day. The query needs the macro ratio.
+    `sessions` is a relation with the columns of raw.sessions, which should have the rows of REACH_DAYS before and after `days`
+    too; `days` is a query of session_day. What the landing keeps out now (raw.quarantine) is nobody's neighbour. The query needs
+    the macro ratio.
     """
     return read_script(
         "models/judged.sql",
@@ -62,7 +70,7 @@ def rule_hits() -> str:
 
 
 def _neighbours(limits: Limits, sessions: str, days: str) -> str:
-    apart = f"range(-{NEIGHBOUR_DAYS}, {NEIGHBOUR_DAYS + 1}) AS series(apart)"
+    apart = f"range(-{REACH_DAYS}, {REACH_DAYS + 1}) AS series(apart)"
     near = f"SELECT DISTINCT session_day + apart::INTEGER FROM ({days}) CROSS JOIN {apart}"  # noqa: S608 - SQL that is ours
     alone = (rule for rule in _BREAKS if rule.severity is Severity.ERROR and rule.family is not Family.SEQUENCE)
     return read_script(
@@ -70,6 +78,7 @@ def _neighbours(limits: Limits, sessions: str, days: str) -> str:
         facts=facts(limits, sessions=sessions, days=near),
         kept_out=" OR ".join(f"({_condition(rule, limits)})" for rule in alone),
         shared=f"{_literal(limits, 'overlap_minutes')} * INTERVAL 1 MINUTE",
+        unusable=_UNUSABLE,
         neighbour_days=str(NEIGHBOUR_DAYS),
         days=days,
     )

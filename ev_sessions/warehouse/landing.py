@@ -21,7 +21,7 @@ from ev_sessions.limits import Limits
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
 from ev_sessions.tables import SESSION_FIELDS
 from ev_sessions.warehouse.judging import PAYLOAD
-from ev_sessions.warehouse.rules import BY_NAME, NEIGHBOUR_DAYS
+from ev_sessions.warehouse.rules import BY_NAME, NEIGHBOUR_DAYS, REACH_DAYS
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
 
 # The API's fields in which a restated row differs from what it was.
@@ -38,6 +38,7 @@ _PARTS = {
     "id_of_two_vehicles": f"{BY_NAME['id_of_two_vehicles'].name}: {BY_NAME['id_of_two_vehicles'].meaning}",
     "payload": PAYLOAD,
     "neighbour_days": str(NEIGHBOUR_DAYS),
+    "reach_days": str(REACH_DAYS),
 }
 
 # Enough for two weeks of 20,000 vehicles behind 10 million rows.

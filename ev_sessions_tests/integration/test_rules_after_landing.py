@@ -327,6 +327,40 @@ def test_a_session_that_vanishes_again_has_vanished_from_its_last_day(
     assert vanished(connection) == {TUESDAY: 1}
 
 
+def test_a_chain_of_equal_sessions_is_told_anew_when_its_first_one_vanishes(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    first, second = stay(1, MONDAY, 20), stay(2, TUESDAY, 24, at=6)
+    third = stay(3, TUESDAY + timedelta(days=1), at=5)
+    land_answers(answer(*(row | FIGURES for row in (first, second, third))))
+    assert (set(reasons(connection)), set(flags(connection))) == ({(CAR.int, 2)}, {1, 3})
+    land_answers(answer(days=DayRange(MONDAY, MONDAY), later=1))
+    assert (set(reasons(connection)), set(flags(connection))) == ({(CAR.int, 3)}, {2})
+
+
+FIGURES = {"energy_charged_kwh": 5, "actual_cost_eur": 1, "actual_savings_eur": 1}
+
+
+def test_a_session_does_not_go_for_one_that_stands_under_two_vehicles(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    twins = stay(1, MONDAY, 20) | FIGURES, stay(2, TUESDAY, at=6) | FIGURES
+    land_answers(answer(*twins))
+    assert set(flags(connection)) == {1}
+    report = land_answers(answer(stay(1, SUNDAY), vehicle=OTHER_CAR, later=1))
+    assert (report.touched_days, set(flags(connection))) == ([MONDAY, TUESDAY, SUNDAY], {2})
+    land_answers(answer(vehicle=OTHER_CAR, later=2))
+    assert set(flags(connection)) == {1}
+
+
+def test_the_session_before_can_have_others_in_between_that_are_kept_out(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(answer(stay(2, TUESDAY, -1), stay(3, SUNDAY, initial_soc_pct=80)))
+    land_answers(answer(stay(1, MONDAY, final_soc_pct=50), days=DayRange(MONDAY, MONDAY), later=1))
+    assert flags(connection) == {1: [], 3: ["session_missing"]}
+
+
 # Whatever the order
 
 

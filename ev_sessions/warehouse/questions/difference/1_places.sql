@@ -25,6 +25,6 @@ WHERE in_sessions AND reasons[1] LIKE 'id_of_two_vehicles:%';
 CREATE OR REPLACE TEMP TABLE near AS
 SELECT DISTINCT electric_vehicle_id, session_day + apart::INTEGER AS session_day
 FROM places
-CROSS JOIN range(-{neighbour_days}, {neighbour_days} + 1) AS series(apart)
-WHERE (session_day - {neighbour_days} < $rows_from::DATE OR session_day + {neighbour_days} > $rows_to::DATE)
+CROSS JOIN range(-{reach_days}, {reach_days} + 1) AS series(apart)
+WHERE (session_day - {reach_days} < $rows_from::DATE OR session_day + {reach_days} > $rows_to::DATE)
     AND NOT (session_day + apart::INTEGER BETWEEN $rows_from::DATE AND $rows_to::DATE);
