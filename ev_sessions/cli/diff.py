@@ -23,6 +23,7 @@ from ev_sessions.settings import Settings
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.difference import Cause, ChangedSession, ChangedUser, Difference, Figures, difference
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
+from ev_sessions.warehouse.versions import as_second
 
 _MEANINGS = {
     Cause.LATE: "not listed yet then",
@@ -48,7 +49,8 @@ def show_difference(
     It names `most` sessions of each cause and as many customers, 0: all. None: `MOST` on the screen, all in JSON.
 
     Raises:
-        NothingToCompare: nothing is known of the month, or was by then.
+        NothingKnown: nothing was known by then.
+        NothingToCompare: nothing is known of the month, or derived at all.
         DatabaseMissing: nothing is published at all.
     """
     settings = Settings.from_env(environ)
@@ -61,7 +63,7 @@ def show_difference(
         typer.echo(json.dumps(_as_json(found)))
         return
     console = Console()
-    console.print(f"{found.report_month:%Y-%m}, from what was known at {_minute(found.since)} to now", highlight=False)
+    console.print(f"{found.report_month:%Y-%m}, from what was known at {as_second(found.since)} to now", highlight=False)
     console.print(_table(found))
     for line in _remarks(found):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -149,10 +151,6 @@ def _signed(figures: Figures) -> tuple[str, ...]:
 def _number(value: Decimal | int | None, *, signed: bool = False) -> str:
     """`value` in full: rounded, the causes would not add up for a reader."""
     return "unknown" if value is None else f"{Decimal(value).normalize():{'+' if signed else ''},f}"
-
-
-def _minute(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _as_json(found: Difference) -> dict[str, Any]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import typer
 
-from ev_sessions.cli.values import as_json_value, as_text
+from ev_sessions.cli.values import as_customer, as_json_value, as_text
 from ev_sessions.settings import Settings
 from ev_sessions.tables import RAW_SESSIONS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
-from ev_sessions.warehouse.versions import Story, Version, stories
+from ev_sessions.warehouse.versions import Story, Version, as_second, stories
 
 # What a session is about, told when it is first listed; what changes is told whatever it is.
 _TOLD_FIRST = ("plug_in_time", "unplug_time", "energy_charged_kwh", "actual_cost_eur", "actual_savings_eur")
@@ -47,23 +46,24 @@ def show_history(environ: Mapping[str, str], session_id: UUID, *, as_json: bool)
 
 
 def _lines(story: Story) -> Iterator[str]:
-    yield f"Session {story.session_id} of vehicle {story.electric_vehicle_id}, customer {story.user_id}"
+    customer = as_customer(story.user_id, story.external_user_id)
+    yield f"Session {story.session_id} of vehicle {story.electric_vehicle_id}, customer {customer}"
     for version in story.versions:
         yield from _first(version) if version is story.versions[0] else _next(version)
         if version.end_reason in _ENDS and version.replaced_at is not None:
-            yield f"{_minute(version.replaced_at)}  {_ENDS[version.end_reason]} (run {version.replaced_by_run_id})"
-    yield f"now                   {_standing(story)}"
+            yield f"{as_second(version.replaced_at)}  {_ENDS[version.end_reason]} (run {version.replaced_by_run_id})"
+    yield f"{'now':25}{_standing(story)}"
 
 
 def _first(version: Version) -> Iterator[str]:
-    yield f"{_minute(version.valid_from)}  first listed, under the day {version.session_day}"
+    yield f"{as_second(version.valid_from)}  first listed, under the day {version.session_day}"
     for name in _TOLD_FIRST:
         yield _indented(f"{name}: {as_text(version.values[name], RAW_SESSIONS.column(name))}")
 
 
 def _next(version: Version) -> Iterator[str]:
     event = "listed again" if version.returned else "restated"
-    yield f"{_minute(version.valid_from)}  {event}, version {version.number}, under the day {version.session_day}"
+    yield f"{as_second(version.valid_from)}  {event}, version {version.number}, under the day {version.session_day}"
     for change in version.changes:
         yield _indented(f"{change.field.name}: {as_text(change.before, change.field)} -> {as_text(change.after, change.field)}")
 
@@ -71,7 +71,7 @@ def _next(version: Version) -> Iterator[str]:
 def _standing(story: Story) -> str:
     if not story.is_listed:
         return _because("no longer listed" if not story.reasons else "cannot be used", story)
-    last_read = f"listed, last read {_minute(story.versions[-1].fetched_at)}"
+    last_read = f"listed, last read {as_second(story.versions[-1].fetched_at)}"
     if story.reasons:
         return _because(f"{last_read}; kept out of all figures", story)
     if story.flags is None:
@@ -84,17 +84,14 @@ def _because(text: str, story: Story) -> str:
 
 
 def _indented(text: str) -> str:
-    return f"{'':22}{text}"
-
-
-def _minute(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{'':25}{text}"
 
 
 def _as_json(story: Story) -> dict[str, Any]:
     return {
         "electric_vehicle_id": str(story.electric_vehicle_id),
         "user_id": str(story.user_id),
+        "external_user_id": story.external_user_id,
         "first_seen_at": as_json_value(story.first_seen_at),
         "is_listed": story.is_listed,
         "quarantine_reasons": list(story.reasons),

@@ -4,8 +4,7 @@ The month is computed three times, by the rules and the model that deriving uses
 rows of now under the settings of then, and from those under the settings of now. The first step is told by what became of each
 session, the second is the settings', so the causes sum to the difference exactly.
 
-What the past does not tell is taken as it is now: a vehicle's size and creation, whose a session was that did not change, and
-records that came in a form that cannot be used and are in order by now.
+What the past does not tell is taken as it is now: a vehicle's size and creation, and whose a session was that did not change.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ev_sessions.warehouse.judging import facts, judged
 from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, REACH_DAYS
 from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
 from ev_sessions.warehouse.settings_history import SettingsInForce, first_settings, newest_settings, settings_at
-from ev_sessions.warehouse.versions import known_at
+from ev_sessions.warehouse.versions import known_at, require_known
 
 _PLACES = "SELECT session_day FROM places"
 # Of a row that was read again since, the read of then is not known: it was by then.
@@ -38,7 +37,7 @@ _FOR_EVER = "infinity"
 
 
 class NothingToCompare(PermanentError):
-    """There is nothing known of that month, or was nothing at that instant."""
+    """There is nothing known of that month, then or now, or nothing derived at all."""
 
 
 class Cause(StrEnum):
@@ -151,7 +150,8 @@ def difference(
     database or to what is published. Only rows near the month are read in full.
 
     Raises:
-        NothingToCompare: `since` lies ahead, or before the first read, or no session of the month is known then or now.
+        NothingKnown: `since` lies ahead, or before the first read.
+        NothingToCompare: no session of the month is known then or now, or nothing is derived yet.
     """
     settings_now = _require_knowledge(connection, since, now)
     settings_then = settings_at(connection, since)
@@ -188,15 +188,10 @@ def difference(
 
 def _require_knowledge(connection: duckdb.DuckDBPyConnection, since: datetime, now: datetime) -> SettingsInForce:
     """The settings of now, once it is clear that something was known at `since` and is derived now."""
-    if since > now:
-        raise NothingToCompare(f"{_instant(since)} is yet to come; give an instant of the past")
     settings = newest_settings(connection)
     if settings is None:
         raise NothingToCompare("no figures have been derived yet; run `ev-sessions run --from DAY --to DAY` first")
-    (first_read,) = connection.execute("SELECT min(fetched_at) FROM raw.fetches").fetchall()[0]
-    if first_read is None or since < first_read:
-        first = "yet" if first_read is None else f"before {_instant(first_read)}"
-        raise NothingToCompare(f"nothing was known at {_instant(since)}: nothing was read {first}; give a later instant")
+    require_known(connection, since, now=now)
     return settings
 
 
@@ -330,7 +325,3 @@ def _users(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) 
         values,
     ).fetchall()
     return tuple(ChangedUser(*row) for row in rows)
-
-
-def _instant(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

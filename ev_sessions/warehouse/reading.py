@@ -26,7 +26,7 @@ from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, 
 from ev_sessions.views import MEASURES, Group, Period
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
-from ev_sessions.warehouse.versions import known_at
+from ev_sessions.warehouse.versions import known_at, require_known
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -140,8 +140,16 @@ class Data:
         Sessions that had vanished by then, or could not be typed, are not in it; those that an error rule keeps out of the
         derived tables are. An instant without a zone, as text (ISO 8601) or not, is UTC. `fetched_at` and `run_id` are those of
         the last read of the version, which may be later.
+
+        Raises:
+            NothingKnown: the instant lies ahead, or before the first read.
+            DayRangeError: it is no instant.
         """
-        return self.sql(f"FROM ({known_at()}) ORDER BY session_day, electric_vehicle_id, id", {"instant": _instant(instant)})
+        asked = _instant(instant)
+        with self._reading() as connection:
+            require_known(connection, asked, now=datetime.now(UTC))
+            query = f"FROM ({known_at()}) ORDER BY session_day, electric_vehicle_id, id"
+            return _frame(connection.sql(query, params={"instant": asked}))
 
     def sql(self, query: str, parameters: Parameters | None = None) -> pd.DataFrame:
         """The rows of one query in DuckDB's SQL; `parameters` fill its `?` or `$name`.
@@ -198,7 +206,7 @@ def _day(day: date | str) -> date:
 
 
 def _instant(instant: datetime | str) -> datetime:
-    if isinstance(instant, datetime):
+    if isinstance(instant, datetime) and not pd.isna(instant):
         return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return parse_instant(str(instant))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,10 @@ CHANGEABLE = (*SESSION_FIELDS[1:], RAW_SESSIONS.column("extra"))
 
 class UnknownSession(PermanentError):
     """No session with that id was ever landed."""
+
+
+class NothingKnown(PermanentError):
+    """At that instant nothing was known: it lies before the first read, or ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,13 @@ class Story:
     """All that is known of a session id under one vehicle.
 
     `versions` are in the order of their validity; none, where it never came in a form that can be typed. `reasons` are those for
-    which it is in quarantine now. `flags` are the warnings on its row of `analytics.sessions`; None: it has no row there.
+    which it is in quarantine now. `external_user_id` is the supplier's own number of the customer, where it is known. `flags` are
+    the warnings on its row of `analytics.sessions`; None: it has no row there.
     """
 
     session_id: UUID
     user_id: UUID
+    external_user_id: str | None
     electric_vehicle_id: UUID
     first_seen_at: datetime
     versions: tuple[Version, ...]
@@ -83,6 +89,27 @@ class Story:
 def known_at() -> str:
     """A query for the rows of `raw.sessions`, in its columns, as they were known at the instant `$instant`."""
     return read_script("models/as_of.sql")
+
+
+def require_known(connection: duckdb.DuckDBPyConnection, instant: datetime, *, now: datetime) -> None:
+    """Check that something was known at `instant` (aware).
+
+    Raises:
+        NothingKnown: it lies after `now`, or before the first read.
+    """
+    if instant > now:
+        raise NothingKnown(f"{as_second(instant)} is yet to come; give an instant of the past")
+    (first_read,) = connection.execute("SELECT min(fetched_at) FROM raw.fetches").fetchall()[0]
+    if first_read is None or instant < first_read:
+        first = "yet" if first_read is None else f"before {as_second(first_read)}"
+        raise NothingKnown(f"nothing was known at {as_second(instant)}: nothing was read {first}; give a later instant")
+
+
+def as_second(instant: datetime) -> str:
+    """`instant` for people, in UTC, at the next full second: so what was known at it was known at what is shown."""
+    full = instant.astimezone(UTC)
+    full += timedelta(microseconds=-full.microsecond % 1_000_000)
+    return f"{full:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def stories(connection: duckdb.DuckDBPyConnection, session_id: UUID) -> list[Story]:
@@ -114,6 +141,7 @@ def _story(session_id: UUID, versions: Sequence[_Row], verdicts: Sequence[_Row])
     return Story(
         session_id,
         newest["user_id"],
+        newest["external_user_id"],
         newest["electric_vehicle_id"],
         newest["first_seen_at"],
         tuple(_version(row, before) for before, row in pairwise([None, *versions]) if row),

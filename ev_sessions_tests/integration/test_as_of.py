@@ -23,7 +23,7 @@ from ev_sessions.tables import RAW_SESSIONS, RAW_TABLES
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.landing import land
 from ev_sessions.warehouse.publish import publish, views_path
-from ev_sessions.warehouse.versions import known_at
+from ev_sessions.warehouse.versions import NothingKnown, as_second, known_at
 from ev_sessions_tests.parts import Answer, Rejection, Row, session, write_part
 from ev_sessions_tests.raw_rows import derive_days
 
@@ -134,7 +134,6 @@ def views(database: Database, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("instant", "energy"),
     [
-        ("2026-03-04", {}),
         ("2026-03-04T03:15:00Z", {1: 5.0, 2: None, 3: None}),
         ("2026-03-04T05:14:59+01:00", {1: 5.0, 2: None, 3: None}),
         (datetime(2026, 3, 4, 4, 15), {1: 6.0, 3: None}),
@@ -155,7 +154,28 @@ def test_the_frame_has_the_columns_of_raw_sessions_in_their_order(views: Path) -
     assert tuple(frame.columns) == RAW_SESSIONS.column_names
 
 
-@pytest.mark.parametrize("given", ["1 April", None, 20260401.5])
+@pytest.mark.parametrize("given", ["1 April", None, pd.NaT, 20260401.5])
 def test_an_instant_that_is_none_is_refused(views: Path, given: Any) -> None:  # noqa: ANN401 - what a notebook may hand over
     with pytest.raises(DayRangeError, match=f"'{given}' is not an instant"):
         ev_sessions.open_data(views).as_of(given)
+
+
+@pytest.mark.parametrize(
+    ("instant", "told"),
+    [
+        (
+            "2026-03-04",
+            "nothing was known at 2026-03-04 00:00:00 UTC: nothing was read before 2026-03-04 03:15:00 UTC; give a later",
+        ),
+        ("2999-01-01", "2999-01-01 00:00:00 UTC is yet to come; give an instant of the past"),
+    ],
+)
+def test_an_instant_of_which_nothing_is_known_is_told_in_one_line(views: Path, instant: str, told: str) -> None:
+    with pytest.raises(NothingKnown, match=told) as refused:
+        ev_sessions.open_data(views).as_of(instant)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_stamp_as_it_is_shown_is_one_by_which_it_was_known() -> None:
+    assert as_second(READ_AT) == "2026-03-04 03:15:00 UTC"
+    assert as_second(READ_AT + timedelta(microseconds=1)) == "2026-03-04 03:15:01 UTC"

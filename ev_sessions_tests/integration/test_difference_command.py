@@ -90,7 +90,7 @@ def test_the_figures_of_then_and_now_and_what_each_cause_did_stand_in_one_table(
     tell(charged(1, savings="0.75"), charged(3, energy="60"), charged(4, savings="-2"), energy_too_much_kwh="50")
     lines = [line.split() for line in diff().stdout.splitlines()]
     for line in (
-        "2026-03, from what was known at 2026-04-02 06:00 UTC to now",
+        "2026-03, from what was known at 2026-04-02 06:00:00 UTC to now",
         "then 3 70 unknown 2.125",
         "late +1 +5 -2 1",
         "restated -0.25 1",
@@ -206,8 +206,8 @@ def test_what_is_no_month_or_no_instant_is_wrong_use(diff: Diff, month: str, sin
 def test_what_cannot_be_compared_is_told_in_one_line(tell: Tell, diff: Diff) -> None:
     tell(charged(1))
     for month, since, told in (
-        ("2026-03", "2999-01-01", "2999-01-01 00:00 UTC is yet to come"),
-        ("2026-03", "2026-04-01", "nothing was read before 2026-04-02 03:15 UTC"),
+        ("2026-03", "2999-01-01", "2999-01-01 00:00:00 UTC is yet to come"),
+        ("2026-03", "2026-04-01", "nothing was read before 2026-04-02 03:15:00 UTC"),
         ("2025-06", SINCE, "no session reports to 2025-06, neither then nor now"),
     ):
         result = diff(month=month, since=since)

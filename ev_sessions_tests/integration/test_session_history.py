@@ -16,11 +16,12 @@ from typer.testing import CliRunner, Result
 from ev_sessions.cli.main import app
 from ev_sessions.limits import Limits
 from ev_sessions.settings import PublishedAccess
+from ev_sessions.tables import RAW_USERS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.landing import land
 from ev_sessions.warehouse.publish import publish
-from ev_sessions_tests.parts import USER, Answer, Rejection, Row, session, write_part
-from ev_sessions_tests.raw_rows import derive_days
+from ev_sessions_tests.parts import ORG, USER, Answer, Rejection, Row, session, write_part
+from ev_sessions_tests.raw_rows import derive_days, insert
 
 CAR, OTHER_CAR = UUID(int=101), UUID(int=102)
 DAY = date(2026, 3, 2)
@@ -85,21 +86,33 @@ def test_a_session_that_was_restated_vanished_and_came_back_is_told_in_order(tel
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[:-1] == [
         f"Session {SESSION} of vehicle {CAR}, customer {USER}",
-        "2026-03-03 03:15 UTC  first listed, under the day 2026-03-02",
+        "2026-03-03 03:15:00 UTC  first listed, under the day 2026-03-02",
         "plug_in_time: 2026-03-02 12:00:00 UTC",
         "unplug_time: unknown",
         "energy_charged_kwh: 12.5 kWh",
         "actual_cost_eur: 2.5 EUR",
         "actual_savings_eur: unknown",
-        "2026-03-04 03:15 UTC  restated, version 2, under the day 2026-03-02",
+        "2026-03-04 03:15:00 UTC  restated, version 2, under the day 2026-03-02",
         "energy_charged_kwh: 12.5 kWh -> 13 kWh",
         "actual_savings_eur: unknown -> -0.4 EUR",
         "is_at_home: unknown -> no",
-        "2026-03-06 03:15 UTC  no longer listed (run run-4)",
-        "2026-03-07 03:15 UTC  listed again, version 3, under the day 2026-03-02",
+        "2026-03-06 03:15:00 UTC  no longer listed (run run-4)",
+        "2026-03-07 03:15:00 UTC  listed again, version 3, under the day 2026-03-02",
         "is_at_home: no -> unknown",
     ]
-    assert lines[-1].startswith("now                   listed, last read 2026-03-07 03:15 UTC; in the figures")
+    assert lines[-1].startswith("now                      listed, last read 2026-03-07 03:15:00 UTC; in the figures")
+
+
+def test_the_customer_is_told_with_the_suppliers_own_number_where_it_is_known(
+    tell: Tell, history: History, tmp_path: Path
+) -> None:
+    with Database(tmp_path / "state" / "ev_sessions.duckdb").writing() as connection:
+        seen = {"first_seen_at": READ_AT, "last_seen_at": READ_AT, "run_id": "fleet"}
+        insert(connection, RAW_USERS, {"org_id": ORG, "user_id": USER, "external_user_id": "K-1"} | seen)
+    tell(charged())
+    assert history(SESSION).stdout.splitlines()[0] == f'Session {SESSION} of vehicle {CAR}, customer {USER} ("K-1")'
+    (story,) = json.loads(history(SESSION, "--json").stdout)["vehicles"]
+    assert story["external_user_id"] == "K-1"
 
 
 def test_json_has_every_version_with_its_values_and_what_changed(tell: Tell, history: History) -> None:
@@ -127,8 +140,8 @@ def test_a_session_that_can_no_longer_be_used_says_why(tell: Tell, history: Hist
     tell(rejected=(Rejection(str(SESSION)),))
     ends = history(SESSION).stdout.splitlines()[-2:]
     assert ends == [
-        "2026-03-04 03:15 UTC  sent in a form that cannot be used (run run-2)",
-        "now                   cannot be used: malformed: energy_charged_kwh is not a number",
+        "2026-03-04 03:15:00 UTC  sent in a form that cannot be used (run run-2)",
+        "now                      cannot be used: malformed: energy_charged_kwh is not a number",
     ]
 
 
@@ -142,7 +155,7 @@ def test_a_session_that_never_could_be_used_has_a_story_without_versions(tell: T
 def test_a_session_that_is_gone_says_so_to_the_end(tell: Tell, history: History) -> None:
     tell(charged())
     tell()
-    assert history(SESSION).stdout.splitlines()[-1] == "now                   no longer listed"
+    assert history(SESSION).stdout.splitlines()[-1] == "now                      no longer listed"
 
 
 def test_an_id_that_two_vehicles_have_is_told_for_both_with_the_reason(tell: Tell, history: History) -> None:
