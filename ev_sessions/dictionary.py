@@ -70,8 +70,9 @@ red.
 
 `analytics.rule_hits` counts all three per session day, and `ev-sessions bad-rows` lists the rows themselves. Each family is one
 asset check of `sessions`, red with severity ERROR where an error rule was broken and WARN where only warnings are. None of them
-stops anything: what breaks an error rule is kept out already. Two other checks stop a run: `keys_unique` before anything is
-derived from rows that stand twice, and `figures_agree` (rule 33) after it, where tables or published files do not add up.
+stops anything: what breaks an error rule is kept out already. Other checks stop a run: `keys_unique` before anything is
+derived from rows that stand twice, and `figures_agree` and `months_agree` (rule 33) after it, where tables or published files do
+not add up.
 The comparison with the API's own sums (rule 34) has checks of its own.
 
 The numbers are those of the specification; rules that share one are parts of it. Where a rule needs a value that is null, it is
