@@ -672,7 +672,12 @@ RULE_HITS = Table(
             required=True,
         ),
         Column("severity", "VARCHAR", "error (kept out), warn (flagged) or info (counted)", required=True),
-        Column("hits", "BIGINT", "Sessions or records that break it; of a rule about whole days 1", required=True),
+        Column(
+            "hits",
+            "BIGINT",
+            "Sessions or records that break it (a warning or info: of those that stay); of a rule on days 1",
+            required=True,
+        ),
         *_DERIVED,
     ),
     made_from=("analytics.sessions", "raw.quarantine"),

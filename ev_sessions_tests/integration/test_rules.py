@@ -24,6 +24,7 @@ from ev_sessions.tables import (
     RULE_HITS,
     SESSION_FIELDS,
 )
+from ev_sessions.warehouse import judging
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.rules import RULES, Severity
 from ev_sessions_tests.raw_rows import DAY, Row, derive_days, empty, insert, kept_out, rows_of, session, touched, uid, vehicle
@@ -40,9 +41,9 @@ ASKED_FOR = DAY + APART
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What derived tables say of sessions of which each stands on a day of its own: names of rules.
+    """What is said of sessions of which each stands on a day of its own: names of rules.
 
-    `hits` by session day; `reasons` and `flags` by session.
+    `hits` by session day, also warnings of what is kept out; `reasons` and `flags` by session, as derived tables have them.
     """
 
     hits: Mapping[date, set[str]]
@@ -78,9 +79,11 @@ def judged(connection: duckdb.DuckDBPyConnection, limits: Mapping[str, str] | No
     days = {row["session_day"] for row in rows_of(connection, RAW_SESSIONS)}
     insert(connection, RAW_TOUCHED_DAYS, *map(touched, days))
     derive_days(connection, ASKED_FOR, limits=Limits.of(limits or {}))
+    query = judging.judged(Limits.of(limits or {}), days="SELECT DISTINCT session_day FROM raw.sessions")
+    broken = connection.execute(f"SELECT session_day, errors || warnings || infos FROM ({query})").fetchall()
     hits: dict[date, set[str]] = {}
-    for row in rows_of(connection, RULE_HITS):
-        hits.setdefault(row["session_day"], set()).add(row["rule"])
+    for day, names in broken:
+        hits.setdefault(day, set()).update(names)
     return Verdicts(
         hits,
         {UUID(row["record_key"]): {name_in(reason) for reason in row["reasons"]} for row in rows_of(connection, RAW_QUARANTINE)},
@@ -271,6 +274,13 @@ def test_every_session_that_breaks_a_rule_counts_on_its_day(connection: duckdb.D
         (DAY + ONE_DAY, "zero_energy"): 1,
         (DAY + ONE_DAY, "negative_energy"): 2,
     }
+
+
+def test_the_hits_of_a_warning_are_the_sessions_that_it_flags(connection: duckdb.DuckDBPyConnection) -> None:
+    add(connection, DAY, {"energy_charged_kwh": Decimal(-1), "actual_cost_eur": None}, of="v1")
+    add(connection, DAY, {"actual_cost_eur": None}, of="v2")
+    judged(connection)
+    assert {row["rule"]: row["hits"] for row in rows_of(connection, RULE_HITS)} == {"negative_energy": 1, "incomplete_figures": 1}
 
 
 def test_the_hits_of_a_rule_say_what_the_rule_is(connection: duckdb.DuckDBPyConnection) -> None:

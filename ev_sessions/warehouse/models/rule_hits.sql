@@ -1,8 +1,15 @@
--- How often each rule was broken on the days asked for. Needs the tables asked_days(session_day), judged, quarantined_records,
+-- How often each rule was broken on the days asked for: of a session that is kept out only what keeps it out counts, so that the
+-- hits of a warning are the sessions that it flags. Needs the tables asked_days(session_day), judged, quarantined_records,
 -- changes and volume of those days.
 WITH hits AS (
-    SELECT session_day, unnest(errors || warnings || infos) AS rule
+    SELECT session_day, unnest(errors) AS rule
     FROM judged
+    UNION ALL
+    SELECT session_day, unnest(warnings || infos)
+    FROM judged
+    ANTI JOIN (
+        SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id FROM raw.quarantine
+    ) AS kept_out USING (electric_vehicle_id, id)
     UNION ALL
     SELECT session_day, split_part(reason, ':', 1)
     FROM (SELECT session_day, in_sessions, unnest(reasons) AS reason FROM quarantined_records)
