@@ -224,7 +224,7 @@ def _take(
     parts = {
         "step": step,
         "rows": rows,
-        "judged": judged(settings.limits, sessions=relation, days=_PLACES),
+        "judged": judged(settings.limits, sessions=relation, days=_PLACES, unusable="FROM unusable"),
         "sessions": read_script(
             "models/sessions.sql", facts=facts(settings.limits, sessions=relation, days=_PLACES), kept_out="kept_out"
         ),

@@ -27,18 +27,19 @@ PAYLOAD = f"to_json(struct_pack({', '.join(f'{column.name} := session.{column.na
 _BREAKS = {rule: rule.breaks for rule in RULES if rule.breaks}
 
 
-def judged(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_DAYS) -> str:
+def judged(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_DAYS, unusable: str = _UNUSABLE) -> str:
     """The query that judges the rows of `sessions` on `days`: a row for each that breaks a rule.
 
     Its columns are electric_vehicle_id, id, session_day, price_zone and, as lists of names of rules, errors, warnings and infos.
     `sessions` is a relation with the columns of raw.sessions, which should have the rows of REACH_DAYS before and after `days`
-    too; `days` is a query of session_day. What the landing keeps out now (raw.quarantine) is nobody's neighbour. The query needs
+    too; `days` is a query of session_day. What `unusable`, a query of electric_vehicle_id and id, has is nobody's neighbour: by
+    default what the landing keeps out now. The query needs
     the macro ratio.
     """
     return read_script(
         "models/judged.sql",
         facts=facts(limits, sessions=sessions, days=days),
-        neighbours=_neighbours(limits, sessions, days),
+        neighbours=_neighbours(limits, sessions, days, unusable),
         errors=_names(Severity.ERROR, limits),
         warnings=_names(Severity.WARN, limits),
         infos=_names(Severity.INFO, limits),
@@ -69,7 +70,7 @@ def rule_hits() -> str:
     return read_script("models/rule_hits.sql", rules=f"FROM (VALUES {rules}) AS rules(rule, family, severity)")
 
 
-def _neighbours(limits: Limits, sessions: str, days: str) -> str:
+def _neighbours(limits: Limits, sessions: str, days: str, unusable: str) -> str:
     apart = f"range(-{REACH_DAYS}, {REACH_DAYS + 1}) AS series(apart)"
     near = f"SELECT DISTINCT session_day + apart::INTEGER FROM ({days}) CROSS JOIN {apart}"  # noqa: S608 - SQL that is ours
     alone = (rule for rule in _BREAKS if rule.severity is Severity.ERROR and rule.family is not Family.SEQUENCE)
@@ -78,7 +79,7 @@ def _neighbours(limits: Limits, sessions: str, days: str) -> str:
         facts=facts(limits, sessions=sessions, days=near),
         kept_out=" OR ".join(f"({_condition(rule, limits)})" for rule in alone),
         shared=f"{_literal(limits, 'overlap_minutes')} * INTERVAL 1 MINUTE",
-        unusable=_UNUSABLE,
+        unusable=unusable,
         neighbour_days=str(NEIGHBOUR_DAYS),
         days=days,
     )

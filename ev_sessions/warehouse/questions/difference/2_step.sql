@@ -5,18 +5,29 @@ SELECT electric_vehicle_id, id
 FROM ({rows})
 SEMI JOIN stays USING (electric_vehicle_id, id);
 
+-- What the landing kept out: ids under two vehicles, and what came in a form that cannot be used. Of now, quarantine also knows
+-- clashes with rows far from here.
+CREATE OR REPLACE TEMP TABLE unusable AS
+SELECT electric_vehicle_id, id
+FROM ({rows})
+WHERE id IN (SELECT id FROM ({rows}) GROUP BY id HAVING count(*) > 1)
+UNION
+SELECT electric_vehicle_id, try_cast(record_key AS UUID)
+FROM raw.quarantine
+WHERE first_seen_at <= $known_at
+    AND (NOT in_sessions OR (reasons[1] LIKE 'id_of_two_vehicles:%' AND $known_at::TIMESTAMPTZ = 'infinity'))
+UNION
+SELECT electric_vehicle_id, try_cast(record_key AS UUID)
+FROM raw.quarantine_past
+WHERE first_seen_at <= $known_at AND left_at > $known_at;
+
 CREATE OR REPLACE TEMP TABLE judged AS
 {judged};
 
 CREATE OR REPLACE TEMP TABLE kept_out AS
 SELECT electric_vehicle_id, id::VARCHAR AS record_key FROM judged WHERE len(errors) > 0
 UNION
-SELECT electric_vehicle_id, id::VARCHAR AS record_key
-FROM ({rows})
-WHERE id IN (SELECT id FROM ({rows}) WHERE id IN (SELECT id FROM stays) GROUP BY id HAVING count(*) > 1)
-UNION
--- What came in a form that cannot be used; when an entry has gone, nobody knows that it was there.
-SELECT electric_vehicle_id, record_key FROM raw.quarantine WHERE NOT in_sessions AND first_seen_at <= $known_at;
+SELECT electric_vehicle_id, id::VARCHAR FROM unusable;
 
 CREATE OR REPLACE TEMP TABLE accepted_{step} AS
 SELECT
