@@ -10,7 +10,7 @@ from ev_sessions_tests.pipeline import LONG_AFTER, pipeline_over, sandbox_with, 
 from ev_sessions_tests.processes import LIMIT, ev_sessions, free_port, running, wait_until
 
 DAYS = trailing(2)
-PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "fleet_daily")
+PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily")
 
 
 def test_the_page_shows_our_assets_its_daemon_backfills_two_days_in_one_run_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_the_page_shows_our_assets_its_daemon_backfills_two_days_in_one_run_and_
         page = Page(port)
         with running(*ev_sessions("ui", "--port", port), log=tmp_path / "ui.log") as ui:
             wait_until("the page shows the assets", lambda: bool(page.assets()), ui)
-            assert page.assets() == {"raw_users": False, "raw_vehicles": False} | dict.fromkeys(
+            assert page.assets() == dict.fromkeys(("raw_users", "raw_vehicles", "raw_reconciliations"), False) | dict.fromkeys(
                 (*PARTITIONED, "touched_months", "monthly_savings"), True
             )
 
