@@ -247,20 +247,20 @@ def test_a_session_in_quarantine_is_kept_out_and_its_namesake_of_another_vehicle
     assert kept == {(uid("v2"), uid("s1")), (uid("v1"), uid("s2"))}
 
 
-def test_the_largest_values_that_can_be_stored_can_be_derived(connection: duckdb.DuckDBPyConnection) -> None:
+def test_the_largest_values_that_no_rule_keeps_out_can_be_derived(connection: duckdb.DuckDBPyConnection) -> None:
     row = derived(
         connection,
         unplug_time=at("9999-12-31 00:00"),
         fetched_at=at("9999-12-31 00:00"),
         avg_charge_power_kw=LOWEST,
-        actual_cost_eur=HIGHEST,
-        actual_savings_eur=HIGHEST,
+        actual_cost_eur=1250,
+        actual_savings_eur=1250,
         expected_savings_eur=-HIGHEST,
         final_soc_pct=HIGHEST,
         initial_soc_pct=-HIGHEST,
         target_soc_pct=-HIGHEST,
     )
-    assert row["counterfactual_cost_eur"] == row["forecast_error_eur"] == 2 * HIGHEST
+    assert (row["counterfactual_cost_eur"], row["forecast_error_eur"]) == (2500, 1250 + HIGHEST)
     assert row["initial_soc_pct"] is row["final_soc_pct"] is row["target_soc_pct"] is None
 
 
