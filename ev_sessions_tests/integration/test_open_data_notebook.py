@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from ev_sessions.settings import PublishedAccess
-from ev_sessions.tables import RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
+from ev_sessions.tables import RAW_FETCHES, RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import publish
-from ev_sessions_tests.raw_rows import NOW, at, derive_days, insert, session, uid, vehicle
+from ev_sessions_tests.raw_rows import NOW, at, derive_days, insert, read, session, uid, vehicle
 
 PAGE = Path(__file__).parents[2] / "docs" / "notebook.md"
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 31)
@@ -28,6 +28,7 @@ def published(tmp_path: Path) -> Path:
     money = {"energy_charged_kwh": 10, "actual_cost_eur": Decimal("2.5"), "actual_savings_eur": Decimal("0.5")}
     with database.writing() as connection:
         insert(connection, RAW_VEHICLES, vehicle("v1"))
+        insert(connection, RAW_FETCHES, read("v1", FIRST, fetched_at=at("2026-03-02 03:15")))
         insert(connection, RAW_USERS, user | {"first_seen_at": NOW, "last_seen_at": NOW, "run_id": "fleet"})
         insert(
             connection,
