@@ -116,8 +116,9 @@ def test_it_says_what_entered_and_left_quarantine_and_which_rules_are_broken_mor
     assert first.startswith("3 days judged again in ")
     assert changes == [
         "quarantine: sessions that entered 0, that left 1; records in it 0, of them refused when read 0",
-        "warn   much_energy: 2 -> 0",
+        "warn   much_energy: 1 -> 0",
         "error  too_much_energy: 1 -> 0",
+        "warn   incomplete_figures: 2 -> 3",
     ]
 
 
