@@ -365,7 +365,7 @@ RAW_RECONCILIATIONS = Table(
         Column(
             "outcome",
             "VARCHAR",
-            "agrees; edge (may differ only in how a month is cut); differs; unexpected (an answer of unknown shape); failed",
+            "agrees; edge (may differ only in how a month is cut); differs; unexpected (an answer of unexpected shape); failed",
             required=True,
         ),
         Column("sessions", "BIGINT", "Our count: what the API lists under the month's days", "sessions"),

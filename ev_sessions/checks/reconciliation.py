@@ -76,7 +76,7 @@ def _in_words(ended: Ended) -> str:
         "agrees": "agree",
         "edge": "may differ only in how a month is cut",
         "differs": "differ",
-        "unexpected": "came in an unknown shape",
+        "unexpected": "came in a shape that cannot be compared",
         "failed": "could not be read",
     }
     return f"{ended.months} {words[ended.outcome]}"

@@ -113,7 +113,7 @@ async def _answer(asked: Awaitable[T | UnexpectedAnswer]) -> T | Row:
     except (RequestFailed, RequestRefused) as error:
         return {"outcome": "failed", "cause": str(error)}
     if isinstance(answer, UnexpectedAnswer):
-        return {"outcome": "unexpected", "cause": f"an answer of unknown shape: {answer.shape}"}
+        return {"outcome": "unexpected", "cause": f"an answer of unexpected shape: {answer.shape}"}
     return answer
 
 

@@ -24,6 +24,10 @@ def has_ticked(operation: Operation) -> bool:
     return any(tick["status"] in {"SUCCESS", "SKIPPED"} for tick in ticks)
 
 
+def has_read_days(run: Mapping[str, object]) -> bool:
+    return run.get("dagster/asset_partition_range_end") == DAYS.last.isoformat() and run["status"] == "SUCCESS"
+
+
 def sums_months(run: Mapping[str, object]) -> bool:
     return run.get("dagster/asset_partition_range_start") == "2025-02-01" and run["status"] == "SUCCESS"
 
@@ -35,6 +39,7 @@ def test_a_backfill_over_everything_is_accepted_and_the_months_it_touched_are_su
         wait_until("the sensor has looked once", lambda: has_ticked(operation), operation.ui)
         assert pipeline.refresh(DayRange(DAYS.first, DAYS.first)).success
         assert page.backfill((*DAILY, "monthly_savings"), DAYS) == "LaunchBackfillSuccess"
+        wait_until("the days have been read", lambda: any(has_read_days(run) for run in page.runs()), operation.ui)
         wait_until("a run has summed months up", lambda: any(sums_months(run) for run in page.runs()), operation.ui)
         wait_until("all runs are over", page.runs_are_over, operation.ui)
     days = "SELECT date_trunc('month', report_date)::DATE, sum(sessions) FROM analytics.daily_savings GROUP BY ALL ORDER BY ALL"

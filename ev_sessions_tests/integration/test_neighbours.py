@@ -87,6 +87,15 @@ def test_of_a_chain_of_equal_sessions_each_is_counted_once(connection: duckdb.Du
     assert counted_twice(connection, *(stay(name, 0, 8) for name in "abcd")) == ["b", "c", "d"]
 
 
+def test_what_was_counted_twice_stands_between_no_others(connection: duckdb.DuckDBPyConnection) -> None:
+    first, repeated, last = stay("a", 0, 8), stay("b", 7, 15), stay("c", 16, 20)
+    charged = {"final_soc_pct": Decimal(40)}, {"final_soc_pct": Decimal(90)}, {"initial_soc_pct": Decimal(60)}
+    empty(connection)
+    insert(connection, RAW_SESSIONS, *(row | more for row, more in zip((first, repeated, last), charged, strict=True)))
+    verdicts = found(connection, {first["session_day"]})
+    assert verdicts == {first["id"]: set(), repeated["id"]: {"counted_twice"}, last["id"]: {"session_missing"}}
+
+
 def counted_twice(connection: duckdb.DuckDBPyConnection, *rows: Row) -> list[str]:
     """The names of those that only repeat another."""
     empty(connection)
@@ -116,6 +125,7 @@ def found(connection: duckdb.DuckDBPyConnection, days: set[date]) -> Verdicts:
     ids = connection.execute(
         "SELECT id FROM raw.sessions WHERE list_contains($days, session_day)", {"days": list(days)}
     ).fetchall()
+    assert len({key for key, _ in rows}) == len(rows)
     return {key: set() for (key,) in ids} | {key: SEQUENCE & set(names) for key, names in rows}
 
 

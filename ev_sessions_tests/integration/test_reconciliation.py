@@ -181,7 +181,7 @@ def test_a_shape_that_nobody_expects_is_a_warning_that_shows_it_and_no_value_of_
         assert result.success
         assert findings(result) == RED
         assert told(result, "agrees_with_api_in_total")[1]["unexpected"] == (
-            "an answer of unknown shape: {count: number, asked_by: text, results: [{amount: number}, 1 in all]}"
+            "an answer of unexpected shape: {count: number, asked_by: text, results: [{amount: number}, 1 in all]}"
         )
         assert set(outcomes(operation).values()) == {"unexpected"}
         causes = str(operation.pipeline.rows("SELECT DISTINCT cause FROM raw.reconciliations"))
