@@ -28,7 +28,6 @@ from ev_sessions.checks.freshness import freshness_checks
 from ev_sessions.checks.quality import quality_checks
 from ev_sessions.checks.reconciliation import reconciliation_checks
 from ev_sessions.checks.sessions import session_checks
-from ev_sessions.limits import Limits
 from ev_sessions.resources import AlertsResource, Clock, PartnerApiResource, StageResource, WarehouseResource
 from ev_sessions.settings import Settings
 
@@ -59,9 +58,7 @@ def build_defs(
         monthly = monthly_savings_asset(graph)
     of_raw_sessions = session_checks(graph, lookback_days=settings.lookback_days)
     of_sessions = quality_checks(graph, lookback_days=settings.lookback_days)
-    reconciliations = reconciliations_asset(
-        graph, budget=settings.reconcile_requests, share=Limits(settings.limits).value("reconciled_share")
-    )
+    reconciliations = reconciliations_asset(graph, budget=settings.reconcile_requests)
     of_reconciliations = reconciliation_checks(graph)
     of_freshness = freshness_checks(graph, folders=settings.folders, min_free_gb=settings.min_free_gb)
     job, running = refresh_job(graph, assets, [of_raw_sessions, of_sessions]), settings.schedules

@@ -6,7 +6,6 @@ It is an asset of its own, without days, so that a backfill never asks: a check 
 import time
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 
 import dagster as dg
 import duckdb
@@ -34,8 +33,8 @@ class ReconcileConfig(dg.Config):
     vehicles: int | None = Field(None, ge=1, description="Vehicles to ask at most; none: as many as the requests allow")
 
 
-def reconciliations_asset(graph: Graph, *, budget: int, share: Decimal) -> dg.AssetsDefinition:
-    """The asset of `raw.reconciliations`: `budget` requests a run at most; sums agree that differ by `share` at most."""
+def reconciliations_asset(graph: Graph, *, budget: int) -> dg.AssetsDefinition:
+    """The asset of `raw.reconciliations`: `budget` requests a run at most."""
 
     @dg.multi_asset(
         name=graph.name("raw_reconciliations"),
@@ -55,7 +54,7 @@ def reconciliations_asset(graph: Graph, *, budget: int, share: Decimal) -> dg.As
                 org_id=partner_api.organisation(),
                 asked_at=clock.now(),
                 run_id=context.run.run_id,
-                share=share,
+                share=session_warehouse.rule_limits.value("reconciled_share"),
                 lookback_days=session_warehouse.lookback_days,
                 fleet_is_chosen=bool(partner_api.fleet_file),
             )
