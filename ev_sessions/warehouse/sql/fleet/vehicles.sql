@@ -28,6 +28,34 @@ WHERE missing_since IS NULL
     )
     AND electric_vehicle_id NOT IN (SELECT electric_vehicle_id::UUID FROM snapshot);
 
+CREATE OR REPLACE TEMP TABLE changed_vehicles AS
+SELECT
+    electric_vehicle_id,
+    (known.created_at, known.battery_capacity_kwh) IS DISTINCT FROM (listed.created_at, listed.battery_capacity_kwh)
+        AS judged_otherwise,
+    coalesce(known.created_at::DATE, '-infinity') AS first_day,
+    least(known.deleted_at::DATE + 1, known.missing_since::DATE, DATE 'infinity') AS last_day,
+    coalesce(listed.created_at::DATE, '-infinity') AS new_first_day,
+    least(listed.deleted_at::DATE + 1, DATE 'infinity') AS new_last_day,
+FROM listed_vehicles AS listed
+JOIN raw.vehicles AS known USING (electric_vehicle_id)
+WHERE judged_otherwise OR (first_day, last_day) <> (new_first_day, new_last_day);
+
+-- What was derived of them no longer follows from what is known: rules look at a vehicle, and coverage at how long it lived.
+-- The past of one that is new is nobody's yet; who reads it derives it.
+INSERT INTO raw.touched_days BY NAME
+SELECT session_day, $seen_at AS touched_at, $run_id AS run_id
+FROM (
+    SELECT session_day
+    FROM raw.sessions
+    SEMI JOIN (FROM changed_vehicles WHERE judged_otherwise) USING (electric_vehicle_id)
+    UNION
+    SELECT session_day
+    FROM analytics.fleet_daily
+    JOIN changed_vehicles ON (session_day BETWEEN first_day AND last_day) <> (session_day BETWEEN new_first_day AND new_last_day)
+)
+ANTI JOIN raw.touched_days USING (session_day);
+
 DELETE FROM raw.vehicles WHERE electric_vehicle_id IN (SELECT electric_vehicle_id FROM listed_vehicles);
 
 INSERT INTO raw.vehicles BY NAME
