@@ -26,7 +26,7 @@ from ev_sessions.resources import Clock, PartnerApiResource, StageResource, Ware
 from ev_sessions.stage.parts import WindowStage
 from ev_sessions.tables import RAW_SESSIONS, RAW_USERS, RAW_VEHICLES
 from ev_sessions.warehouse.fleet import fleet
-from ev_sessions.warehouse.landing import DayFigures, LandingReport, WrongSessionDay, land
+from ev_sessions.warehouse.landing import LandedDay, LandingReport, WrongSessionDay, land
 from ev_sessions.warehouse.unread import failed_days, unasked_days
 
 _LOG_EVERY = timedelta(seconds=10)
@@ -205,7 +205,7 @@ def _run_figures(summary: FetchSummary, report: LandingReport) -> dict[str, obje
     }
 
 
-def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any]:
+def _day_figures(day: LandedDay | None, summary: FetchSummary) -> dict[str, Any]:
     """One day's figures. What begins with `window_` is of the whole window.
 
     One request covers all of its days, and a record that cannot be typed has no day. Of a day on which nobody was asked the run
@@ -231,7 +231,7 @@ def _day_figures(day: DayFigures | None, summary: FetchSummary) -> dict[str, Any
     )
 
 
-def _effects(changes: DayFigures | LandingReport) -> dict[str, object]:
+def _effects(changes: LandedDay | LandingReport) -> dict[str, object]:
     """What restated and vanished rows had to do with the sums: the former new minus old, the latter what they had."""
     return {
         "restated_kwh": changes.restated_kwh,

@@ -50,7 +50,7 @@ class WrongSessionDay(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class DayFigures:
+class LandedDay:
     """How a session day stands after a landing: the whole day, not only the vehicles that landed.
 
     `vehicles_read` and `vehicles_failed` count vehicles by their latest read of the day (held ones count as failed). Sums
@@ -88,10 +88,10 @@ class LandingReport:
     lie outside the windows. `landed_rows` counts rows that stand as these answers have them, new, restated or the same;
     `vanished` those that are no longer listed; `moved` those that changed their day; `quarantined` the records put under
     quarantine; `stale_reads` the answers whose every day had been read later already. The effects of restating and vanishing are
-    those of `DayFigures`, over all days.
+    those of `LandedDay`, over all days.
     """
 
-    days: dict[date, DayFigures] = field(default_factory=dict)
+    days: dict[date, LandedDay] = field(default_factory=dict)
     touched_days: list[date] = field(default_factory=list)
     landed_rows: int = 0
     restated: int = 0
@@ -200,7 +200,7 @@ def _require_days_that_fit(connection: duckdb.DuckDBPyConnection, limits: Limits
 
 
 def _report(connection: duckdb.DuckDBPyConnection) -> LandingReport:
-    figures = [DayFigures(*row) for row in connection.execute("FROM day_figures").fetchall()]
+    figures = [LandedDay(*row) for row in connection.execute("FROM day_figures").fetchall()]
     touched = connection.execute("FROM touched ORDER BY session_day").fetchall()
     return LandingReport(
         {day.day: day for day in figures},

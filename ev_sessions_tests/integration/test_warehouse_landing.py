@@ -24,7 +24,7 @@ from ev_sessions.limits import Limits
 from ev_sessions.tables import RAW_TABLES, SESSION_FIELDS, Column
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.fleet import land_vehicles
-from ev_sessions.warehouse.landing import DayFigures, LandingReport, WrongSessionDay, land
+from ev_sessions.warehouse.landing import LandedDay, LandingReport, WrongSessionDay, land
 from ev_sessions.warehouse.versions import known_at
 from ev_sessions_tests.parts import ORG, USER, Answer, Rejection, Row, listed_vehicle, session, write_part
 
@@ -315,7 +315,7 @@ def _sums(energy: object, cost: object, savings: object) -> dict[str, object]:
     return {"energy_charged_kwh": energy, "actual_cost_eur": cost, "actual_savings_eur": savings}
 
 
-def _effects(changes: LandingReport | DayFigures) -> tuple[Decimal | int, ...]:
+def _effects(changes: LandingReport | LandedDay) -> tuple[Decimal | int, ...]:
     return (
         changes.restated_kwh,
         changes.restated_cost_eur,
