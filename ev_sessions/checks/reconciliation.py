@@ -13,6 +13,7 @@ from ev_sessions.assets.failures import failures_told
 from ev_sessions.assets.graph import DATABASE_POOL, Graph, figures
 from ev_sessions.checks.findings import Finding
 from ev_sessions.ingest.reconciliation import MOST_MONTHS
+from ev_sessions.reconciled import COMPARED, Reconciled, is_well
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import RAW_RECONCILIATIONS
 from ev_sessions.warehouse.reconciliation import Ended, outcomes
@@ -21,7 +22,13 @@ _PROMISES = {
     "agrees_with_api_per_vehicle": "Count, energy and savings of each vehicle and month asked last are the API's own.",
     "agrees_with_api_in_total": "The savings of all vehicles, of each month asked last, are the API's own.",
 }
-_COMPARED = ("agrees", "edge", "differs")
+_WORDS = {
+    Reconciled.AGREES: "agree",
+    Reconciled.EDGE: "may differ only in how a month is cut",
+    Reconciled.DIFFERS: "differ",
+    Reconciled.UNEXPECTED: "came in a shape that cannot be compared",
+    Reconciled.FAILED: "could not be read",
+}
 
 
 def reconciliation_checks(graph: Graph) -> dg.AssetChecksDefinition:
@@ -49,37 +56,25 @@ def reconciliation_checks(graph: Graph) -> dg.AssetChecksDefinition:
 
 
 def finding(ended: Sequence[Ended]) -> Finding:
-    """Whether nothing differs and nothing was unexpected, and at least something could be compared, if anything was asked."""
+    """Whether all is well of what was asked last, and how many months ended how."""
     if not ended:
         return Finding(passed=True, sentence="nothing has been reconciled yet")
-    by_outcome = {each.outcome: each for each in ended}
-    told = [_in_words(each) for each in ended]
-    passed = not by_outcome.keys() & {"differs", "unexpected"} and bool(by_outcome.keys() & set(_COMPARED))
+    told = [f"{each.months} {_WORDS[each.outcome]}" for each in ended]
+    passed = is_well(each.outcome for each in ended)
     return Finding(passed, f"of {sum(each.months for each in ended)} months asked, {', '.join(told)}")
 
 
 def metadata(ended: Sequence[Ended]) -> dict[str, Any]:
     """Counts, and the sums of both sides over what could be compared; of an unexpected answer its shape, which has no values."""
-    compared = [each for each in ended if each.outcome in _COMPARED]
+    compared = [each for each in ended if each.outcome in COMPARED]
     names = ("energy_kwh", "api_energy_kwh", "savings_eur", "api_savings_eur")
     counts = {f"months_{each.outcome}": each.months for each in ended}
     return figures(
         counts
         | {name: _total(compared, name) for name in names}
-        | {"vehicles_differing": sum(each.vehicles for each in ended if each.outcome == "differs")}
-        | {"unexpected": next((each.cause for each in ended if each.outcome == "unexpected"), None)}
+        | {"vehicles_differing": sum(each.vehicles for each in ended if each.outcome is Reconciled.DIFFERS)}
+        | {"unexpected": next((each.cause for each in ended if each.outcome is Reconciled.UNEXPECTED), None)}
     )
-
-
-def _in_words(ended: Ended) -> str:
-    words = {
-        "agrees": "agree",
-        "edge": "may differ only in how a month is cut",
-        "differs": "differ",
-        "unexpected": "came in a shape that cannot be compared",
-        "failed": "could not be read",
-    }
-    return f"{ended.months} {words[ended.outcome]}"
 
 
 def _total(ended: Sequence[Ended], name: str) -> Decimal | None:

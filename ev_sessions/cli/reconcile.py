@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +16,10 @@ from ev_sessions.assets.failures import NEVER_AGAIN
 from ev_sessions.assets.reconciliations import ReconcileConfig
 from ev_sessions.cli.home import recorded_runs
 from ev_sessions.cli.refresh import QUIET, failure_of
+from ev_sessions.cli.values import as_json_value
 from ev_sessions.definitions import build_defs
 from ev_sessions.ingest.reconciliation import parse_past_month
+from ev_sessions.reconciled import Reconciled, is_well
 from ev_sessions.resources import PartnerApiResource
 from ev_sessions.settings import Settings
 from ev_sessions.warehouse.connection import Database
@@ -30,7 +32,7 @@ Row = Mapping[str, Any]
 
 
 def show_reconciliation(environ: Mapping[str, str], month: str | None, vehicles: int | None, *, as_json: bool) -> bool:
-    """Reconcile, and print what came of it; gives whether nothing differs, nothing was unexpected, and anything was compared.
+    """Reconcile, and print what came of it; gives whether all is well (`ev_sessions.reconciled`).
 
     Raises:
         DayRangeError: `month` is none that can be reconciled.
@@ -42,13 +44,12 @@ def show_reconciliation(environ: Mapping[str, str], month: str | None, vehicles:
     if month is not None:
         parse_past_month(month, settings.first_day, datetime.now(UTC))
     rows = _run(environ, settings, ReconcileConfig(month=month, vehicles=vehicles))
-    outcomes = Counter(row["outcome"] for row in rows)
+    outcomes = Counter(Reconciled(row["outcome"]) for row in rows)
     if as_json:
-        typer.echo(json.dumps(_as_json(rows, outcomes), default=_plain))
+        typer.echo(json.dumps(_as_json(rows, outcomes)))
     else:
         _show(Console(), rows, outcomes)
-    compared = outcomes["agrees"] + outcomes["edge"]
-    return not outcomes["differs"] and not outcomes["unexpected"] and (compared > 0 or not rows)
+    return is_well(outcomes)
 
 
 def _run(environ: Mapping[str, str], settings: Settings, config: ReconcileConfig) -> list[dict[str, Any]]:
@@ -69,20 +70,20 @@ def _run(environ: Mapping[str, str], settings: Settings, config: ReconcileConfig
         return rows_of_run(connection, result.run_id)
 
 
-def _as_json(rows: Sequence[Row], outcomes: Mapping[str, int]) -> dict[str, Any]:
+def _as_json(rows: Sequence[Row], outcomes: Mapping[Reconciled, int]) -> dict[str, Any]:
     return {
         "months": sorted({f"{row['report_month']:%Y-%m}" for row in rows}),
         "vehicles": len({row["electric_vehicle_id"] for row in rows} - {None}),
         "outcomes": dict(outcomes),
-        "not_agreeing": [row for row in rows if row["outcome"] != "agrees"],
+        "not_agreeing": [{name: as_json_value(value) for name, value in row.items()} for row in _apart(rows)],
     }
 
 
-def _show(console: Console, rows: Sequence[Row], outcomes: Mapping[str, int]) -> None:
+def _show(console: Console, rows: Sequence[Row], outcomes: Mapping[Reconciled, int]) -> None:
     if not rows:
         console.print("No month can be reconciled yet: one can be once all of its days are read, and the last one can be final.")
         return
-    apart = [row for row in rows if row["outcome"] != "agrees"]
+    apart = _apart(rows)
     for row in apart[:_ROWS_SHOWN]:
         # As wide as they are: an id that is cut off is none.
         console.print("\n".join(_lines(row)), markup=False, highlight=False, soft_wrap=True)
@@ -92,6 +93,10 @@ def _show(console: Console, rows: Sequence[Row], outcomes: Mapping[str, int]) ->
     told = ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items()))
     console.print(f"The organisation and {vehicles} vehicles, {len(rows)} months in all: {told}.")
     console.print("Agreement proves that the sessions were copied right, not that the platform's savings are.", style="dim")
+
+
+def _apart(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["outcome"] != Reconciled.AGREES]
 
 
 def _lines(row: Row) -> Iterator[str]:
@@ -106,8 +111,3 @@ def _lines(row: Row) -> Iterator[str]:
 
 def _number(value: Decimal | int | None, places: int) -> str:
     return "-" if value is None else f"{value:,.{places}f}"
-
-
-def _plain(value: object) -> str:
-    """What JSON has no type for; amounts as texts, so that no digit is lost."""
-    return value.isoformat() if isinstance(value, date) else str(value)

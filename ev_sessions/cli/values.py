@@ -32,7 +32,7 @@ def as_customer(user_id: UUID, external_user_id: str | None) -> str:
 
 
 def as_json_value(value: object) -> object:
-    """`value` as JSON has it: stamps and days in ISO 8601, decimals as text, since a float would not be exact."""
+    """`value` as JSON has it: stamps and days in ISO 8601, ids and decimals as text, since a float would not be exact."""
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -40,5 +40,7 @@ def as_json_value(value: object) -> object:
             return value.isoformat()
         case Decimal():
             return f"{value.normalize():f}"
+        case UUID():
+            return str(value)
         case _:
             return value

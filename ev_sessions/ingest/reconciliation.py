@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from ev_sessions.days import ONE_DAY, DayRange, DayRangeError, parse_month, utc_today
 from ev_sessions.ingest.plan import VehicleWindow
 from ev_sessions.partner_api import PartnerApi, RequestFailed, RequestRefused, UnexpectedAnswer
+from ev_sessions.reconciled import Reconciled
 
 MOST_MONTHS = 12
 """So many months, the newest that are old enough, are asked for."""
@@ -111,9 +112,9 @@ async def _answer(asked: Awaitable[T | UnexpectedAnswer]) -> T | Row:
     try:
         answer = await asked
     except (RequestFailed, RequestRefused) as error:
-        return {"outcome": "failed", "cause": str(error)}
+        return {"outcome": Reconciled.FAILED, "cause": str(error)}
     if isinstance(answer, UnexpectedAnswer):
-        return {"outcome": "unexpected", "cause": f"an answer of unexpected shape: {answer.shape}"}
+        return {"outcome": Reconciled.UNEXPECTED, "cause": f"an answer of unexpected shape: {answer.shape}"}
     return answer
 
 

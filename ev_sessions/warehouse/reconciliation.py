@@ -17,18 +17,18 @@ import duckdb
 import pyarrow as pa
 
 from ev_sessions.days import ONE_DAY, DayRange, utc_today
+from ev_sessions.reconciled import Reconciled
 from ev_sessions.stage.schemas import arrow_schema
 from ev_sessions.tables import RAW_RECONCILIATIONS
-from ev_sessions.warehouse.agreement import (
+from ev_sessions.warehouse.comparison import (
     ALL_CUTS,
     AMOUNTS,
     CUTS,
-    DIFFERS,
     FIGURES,
     OURS,
     Bundle,
-    Judgement,
-    judge,
+    Comparison,
+    compare,
     own_figures,
     possible_cuts,
 )
@@ -64,7 +64,7 @@ class Ended:
     Sums are over what both sides gave; None: they did not. `cause` is that of any of them.
     """
 
-    outcome: str
+    outcome: Reconciled
     months: int
     vehicles: int
     energy_kwh: Decimal | None
@@ -109,7 +109,8 @@ def reconcile(connection: duckdb.DuckDBPyConnection, answers: Sequence[Row], ask
 def outcomes(connection: duckdb.DuckDBPyConnection, *, in_total: bool, months: int) -> list[Ended]:
     """How the newest reconciliations of the newest `months` ended: of the vehicles, or of the organisation `in_total`."""
     values = {"in_total": in_total, "months": months}
-    return [Ended(*row) for row in run_sql(connection, read_script("questions/reconciled.sql"), values).fetchall()]
+    rows = run_sql(connection, read_script("questions/reconciled.sql"), values).fetchall()
+    return [Ended(Reconciled(outcome), *figures) for outcome, *figures in rows]
 
 
 def rows_of_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[dict[str, Any]]:
@@ -123,9 +124,9 @@ def rows_of_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[dict
 def _reconcile(connection: duckdb.DuckDBPyConnection, answers: Sequence[Row], asked: Asked) -> None:
     with transaction(connection):
         own = _own_sums(connection, answers, asked.org_id)
-        judged = _judged(answers, own, asked.share)
-        causes = _circumstances(connection, [key for key, judgement in judged.items() if judgement.outcome == DIFFERS])
-        rows = [_written(row, own.get(row["electric_vehicle_id"], []), judged[_key(row)], causes, asked) for row in answers]
+        compared = _compared(answers, own, asked.share)
+        causes = _circumstances(connection, [key for key, found in compared.items() if found.outcome is Reconciled.DIFFERS])
+        rows = [_written(row, own.get(row["electric_vehicle_id"], []), compared[_key(row)], causes, asked) for row in answers]
         _insert(connection, rows)
 
 
@@ -150,26 +151,27 @@ def _own_sums(connection: duckdb.DuckDBPyConnection, answers: Sequence[Row], org
     return found
 
 
-def _judged(answers: Sequence[Row], own: Mapping[UUID | None, Sequence[Bundle]], share: Decimal) -> dict[Key, Judgement]:
-    """The judgement of each row, by the cuts of the month that the vehicles show to be the API's: there is one for all."""
+def _compared(answers: Sequence[Row], own: Mapping[UUID | None, Sequence[Bundle]], share: Decimal) -> dict[Key, Comparison]:
+    """What comes of each row, by the cuts of the month that the vehicles show to be the API's: there is one for all."""
 
-    def judged(rows: Iterable[Row], cuts: frozenset[int]) -> dict[Key, Judgement]:
-        return {_key(row): _judgement(row, own.get(row["electric_vehicle_id"], []), share, cuts) for row in rows}
+    def compared(rows: Iterable[Row], cuts: frozenset[int]) -> dict[Key, Comparison]:
+        return {_key(row): _comparison(row, own.get(row["electric_vehicle_id"], []), share, cuts) for row in rows}
 
-    by_themselves = judged((row for row in answers if row["electric_vehicle_id"] is not None), ALL_CUTS)
-    return judged(answers, possible_cuts(by_themselves.values()))
+    by_themselves = compared((row for row in answers if row["electric_vehicle_id"] is not None), ALL_CUTS)
+    return compared(answers, possible_cuts(by_themselves.values()))
 
 
-def _judgement(row: Row, bundles: Sequence[Bundle], share: Decimal, cuts: frozenset[int]) -> Judgement:
+def _comparison(row: Row, bundles: Sequence[Bundle], share: Decimal, cuts: frozenset[int]) -> Comparison:
     if row["outcome"] is not None:
-        return Judgement(row["outcome"], row["cause"])
+        return Comparison(row["outcome"], row["cause"])
     api = _api_figures(row)
     if all(value is None for value in api.values()) and any(row["report_month"] in bundle.months for bundle in bundles):
-        return Judgement("unexpected", "the answer leaves the month out, in which there are sessions here")
-    judgement = judge(api, bundles, row["report_month"], share, cuts)
-    if judgement.outcome != DIFFERS and _counts_alone(api, own_figures(bundles, row["report_month"])):
-        return Judgement("unexpected", "the answer gives a count alone: the energy and savings here cannot be compared")
-    return judgement
+        return Comparison(Reconciled.UNEXPECTED, "the answer leaves the month out, in which there are sessions here")
+    found = compare(api, bundles, row["report_month"], share, cuts)
+    if found.outcome is not Reconciled.DIFFERS and _counts_alone(api, own_figures(bundles, row["report_month"])):
+        alone = "the answer gives a count alone: the energy and savings here cannot be compared"
+        return Comparison(Reconciled.UNEXPECTED, alone)
+    return found
 
 
 def _counts_alone(api: Mapping[str, Decimal | None], own: Mapping[str, Decimal | None]) -> bool:
@@ -189,13 +191,13 @@ def _circumstances(connection: duckdb.DuckDBPyConnection, keys: Sequence[Key]) -
 
 
 def _written(
-    row: Row, bundles: Sequence[Bundle], judgement: Judgement, causes: Mapping[Key, _Circumstances], asked: Asked
+    row: Row, bundles: Sequence[Bundle], found: Comparison, causes: Mapping[Key, _Circumstances], asked: Asked
 ) -> dict[str, Any]:
     own = own_figures(bundles, row["report_month"])
-    cause = judgement.cause
-    if judgement.outcome == DIFFERS:
-        compared = own_figures(bundles, row["report_month"], judgement.cut)
-        cause = f"{_apart(judgement)}: {_likely_cause(row, compared, judgement.apart, causes[_key(row)], asked)}"
+    cause = found.cause
+    if found.outcome is Reconciled.DIFFERS:
+        compared = own_figures(bundles, row["report_month"], found.cut)
+        cause = f"{_apart(found)}: {_likely_cause(row, compared, found.apart, causes[_key(row)], asked)}"
     return {
         **row,
         **own,
@@ -203,14 +205,14 @@ def _written(
         "org_id": asked.org_id,
         "asked_at": asked.asked_at,
         "run_id": asked.run_id,
-        "outcome": judgement.outcome,
+        "outcome": found.outcome,
         "cause": cause,
     }
 
 
-def _apart(judgement: Judgement) -> str:
-    names = ", ".join(_WORDS[name] for name in FIGURES if name in judgement.apart)
-    return names if judgement.cut == OURS else f"{names} (where the month is cut by {CUTS[judgement.cut]})"
+def _apart(found: Comparison) -> str:
+    names = ", ".join(_WORDS[name] for name in FIGURES if name in found.apart)
+    return names if found.cut == OURS else f"{names} (where the month is cut by {CUTS[found.cut]})"
 
 
 def _likely_cause(row: Row, own: Mapping[str, Decimal | None], apart: frozenset[str], ours: _Circumstances, asked: Asked) -> str:

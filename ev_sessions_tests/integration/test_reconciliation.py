@@ -360,6 +360,9 @@ def test_the_command_ends_with_3_and_a_list_where_something_differs(having_read:
     assert total["electric_vehicle_id"] is None
     assert {UUID(row["electric_vehicle_id"]) for row in vehicles} <= set(sandbox.truth.vehicle_ids())
     assert Decimal(total["api_savings_eur"]) > Decimal(total["savings_eur"])
+    assert all(not text.endswith("0") for text in (total["savings_eur"], total["api_savings_eur"]) if "." in text)
+    assert total["asked_at"].endswith("Z")
+    assert total["report_month"] == "2025-03-01"
     assert all(row["cause"] for row in answer["not_agreeing"])
 
 

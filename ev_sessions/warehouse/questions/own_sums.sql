@@ -1,5 +1,5 @@
 -- Sums of raw.sessions, rows that error rules keep out included, for the sessions that fall into the same month by every cut
--- (in the order of ev_sessions.warehouse.agreement.CUTS). A month's edges are looked for up to 31 days around the months asked.
+-- (in the order of ev_sessions.warehouse.comparison.CUTS). A month's edges are looked for up to 31 days around the months asked.
 WITH stays AS (
     SELECT
         *,

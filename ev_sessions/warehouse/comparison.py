@@ -1,8 +1,23 @@
 """Whether the API's own sums of a month are ours: pure arithmetic, with the doubt about how the API cuts its months.
 
-How it does is not stated. So our month is cut in every way that makes sense. Which one is the API's, an amount proves that only
-one makes exactly, or most of the other vehicles; then what does not agree by it differs. Only where nothing proves any, what the
-sessions at the month's edges could make is no proof of a difference: it is shown, not judged.
+How it does is not stated, so our month is cut in every way that makes sense. What comes of a month is the first that holds:
+
+| case | outcome |
+| --- | --- |
+| every figure that the API gives agrees with ours, cut by the day that it lists sessions under | agrees |
+| every one agrees by one of the likely cuts | edge |
+| every one is within what the sessions at the edges can make: those that the likely cuts put into different months | edge |
+| anything else: the cut that fits best is the one to explain | differs |
+
+Likely are those of the cuts
+
+1. that make every figure exactly, of those that the vehicles show (`possible_cuts`; all where they show none);
+2. where there is none, that make every figure exactly;
+3. where there is none, that an exact amount proves, of those that the vehicles show;
+4. where there is none, that the vehicles show.
+
+So what does not agree by the one cut that is proved differs. Where several are left, what the edges make is shown, not judged.
+A count may be cut in another way than the amounts: for it, all cuts are likely that the vehicles show.
 """
 
 from __future__ import annotations
@@ -11,6 +26,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+
+from ev_sessions.reconciled import Reconciled
 
 AMOUNTS = ("energy_kwh", "savings_eur")
 FIGURES = ("sessions", *AMOUNTS)
@@ -30,8 +47,6 @@ _ROUNDING = Decimal("0.01")
 ALL_CUTS = frozenset(range(len(CUTS)))
 OURS = 0
 
-AGREES, EDGE, DIFFERS = "agrees", "edge", "differs"
-
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -47,14 +62,14 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """`outcome`: agrees, edge or differs. `cause`: what the edge is; None else.
+class Comparison:
+    """What came of comparing one month. `cause`: what the edge is, or why nothing could be compared; None else.
 
     `apart`: the figures that do not agree by `cut`, the one that fits best. `cuts`: those that make the count and an amount
     exactly as the API gives them; all, where they do not matter, so that nothing is shown of the API's.
     """
 
-    outcome: str
+    outcome: Reconciled
     cause: str | None = None
     apart: frozenset[str] = frozenset()
     cuts: frozenset[int] = ALL_CUTS
@@ -67,52 +82,60 @@ def own_figures(bundles: Sequence[Bundle], month: date, cut: int = OURS) -> Mapp
     return {name: _total(within, name) for name in FIGURES} | {"sessions": _count(within)}
 
 
-def judge(
+def compare(
     api: Mapping[str, Decimal | None],
     bundles: Sequence[Bundle],
     month: date,
     share: Decimal,
     cuts: frozenset[int] = ALL_CUTS,
-) -> Judgement:
+) -> Comparison:
     """Compare what `api` gives of `FIGURES` with our `bundles`; they agree where they differ by `share` of the larger at most.
 
-    `cuts` are those that the vehicles show to be the API's. What the figures themselves make exact rules out others among them;
-    by those that are left, a difference is one unless the sessions whose month depends on the cut can make it: where no amount
-    is exact, the API may also split them at midnight.
+    `cuts` are those that the vehicles show to be the API's.
     """
     given = {name: value for name in FIGURES if (value := api[name]) is not None}
     own = {cut: own_figures(bundles, month, cut) for cut in sorted(ALL_CUTS)}
     exact = {cut: _fitting(given, own[cut], share=Decimal(0)) for cut in own}
-    shown = _shown(exact, own)
-    counted = frozenset(cut for cut in shown if "sessions" in exact[cut] or "sessions" not in given)
-    judgement = Judgement(AGREES, cuts=ALL_CUTS if shown == ALL_CUTS else counted)
-    if len(_fitting(given, own[OURS], share)) == len(given):
-        return judgement
-    whole = frozenset(cut for cut, names in exact.items() if len(names) == len(given))
-    likely = (whole & cuts) or whole or (shown & cuts) or cuts
+    proved = _proved(exact, own)
+    found = Comparison(Reconciled.AGREES, cuts=_shown(given, exact, proved))
+    if _fitting(given, own[OURS], share) == given.keys():
+        return found
+    likely = _likely_cuts(given, exact, proved, cuts)
     fitting = {cut: _fitting(given, own[cut], share) for cut in sorted(likely)}
     best = max(fitting, key=lambda cut: len(fitting[cut]))
-    if len(fitting[best]) == len(given):
-        return replace(judgement, outcome=EDGE, cause=f"agrees where the month is cut by {CUTS[best]}", cut=best)
-    apart = frozenset(given) - fitting[best]
-    # A count may be cut in another way than the amounts, unless the vehicles show that it is not.
+    found = replace(found, apart=frozenset(given) - fitting[best], cut=best)
+    if not found.apart:
+        return replace(found, outcome=Reconciled.EDGE, cause=f"agrees where the month is cut by {CUTS[best]}")
     may_be = dict.fromkeys(AMOUNTS, likely) | {"sessions": cuts}
     if all(_within_edges(name, value, _cut_by(bundles, may_be[name]), month, share) for name, value in given.items()):
-        return replace(
-            judgement, outcome=EDGE, cause="within what the sessions at the month's edges can make", apart=apart, cut=best
-        )
-    return replace(judgement, outcome=DIFFERS, apart=apart, cut=best)
+        return replace(found, outcome=Reconciled.EDGE, cause="within what the sessions at the month's edges can make")
+    return replace(found, outcome=Reconciled.DIFFERS)
 
 
-def possible_cuts(judgements: Iterable[Judgement]) -> frozenset[int]:
+def possible_cuts(comparisons: Iterable[Comparison]) -> frozenset[int]:
     """The cuts that the API may use, by what vehicles' months show: those that most of them show; all, where most show none."""
-    showing = [judgement.cuts for judgement in judgements if judgement.cuts != ALL_CUTS]
+    showing = [comparison.cuts for comparison in comparisons if comparison.cuts != ALL_CUTS]
     months = {cut: sum(cut in cuts for cuts in showing) for cut in ALL_CUTS}
     most = max(months.values())
     return frozenset(cut for cut in ALL_CUTS if months[cut] == most) if 2 * most > len(showing) else ALL_CUTS
 
 
-def _shown(exact: Mapping[int, frozenset[str]], own: Mapping[int, Mapping[str, Decimal | None]]) -> frozenset[int]:
+def _likely_cuts(
+    given: Mapping[str, Decimal], exact: Mapping[int, frozenset[str]], proved: frozenset[int], cuts: frozenset[int]
+) -> frozenset[int]:
+    """The cuts that may be the API's in this month; `cuts` are those that the vehicles show."""
+    whole = frozenset(cut for cut, names in exact.items() if names == given.keys())
+    return (whole & cuts) or whole or (proved & cuts) or cuts
+
+
+def _shown(given: Mapping[str, Decimal], exact: Mapping[int, frozenset[str]], proved: frozenset[int]) -> frozenset[int]:
+    """The cuts that the month shows to others: of those that are `proved`, the ones that make the count as well."""
+    if proved == ALL_CUTS:
+        return ALL_CUTS
+    return frozenset(cut for cut in proved if "sessions" in exact[cut] or "sessions" not in given)
+
+
+def _proved(exact: Mapping[int, frozenset[str]], own: Mapping[int, Mapping[str, Decimal | None]]) -> frozenset[int]:
     """The cuts that amounts prove best, by which of them are `exact`: all where every cut is the same; none where no amount is.
 
     Energy proves most, and a count beside it: with savings it proves none, since sessions without any can be split unseen.
