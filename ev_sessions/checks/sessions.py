@@ -12,6 +12,7 @@ from ev_sessions.days import DayRange
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import RAW_SESSIONS
 from ev_sessions.warehouse import ledger
+from ev_sessions.warehouse.rules import BY_NAME, Severity
 
 Answer = Callable[[duckdb.DuckDBPyConnection, DayRange], Finding]
 
@@ -54,16 +55,18 @@ def keys_unique(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Findin
     return Finding(not found, f"{rows} rows stand twice", [day.session_day for day in found])
 
 
-_ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+def _of_rule(name: str) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if BY_NAME[name].severity is Severity.ERROR else dg.AssetCheckSeverity.WARN
+
 
 # A check is called as its function is, and promises what the function's docstring says.
 _SEVERITIES: dict[Answer, dg.AssetCheckSeverity] = {
-    every_vehicle_read: _ERROR,
-    distinct_ids_match_total: _ERROR,
-    no_row_outside_window: _ERROR,
-    ids_of_one_vehicle: _WARN,
+    every_vehicle_read: dg.AssetCheckSeverity.ERROR,
+    distinct_ids_match_total: _of_rule("count_mismatch"),
+    no_row_outside_window: _of_rule("outside_window"),
+    ids_of_one_vehicle: _of_rule("id_of_two_vehicles"),
     # What is derived must not be built on broken keys. It comes last: its failing ends the step.
-    keys_unique: _ERROR,
+    keys_unique: dg.AssetCheckSeverity.ERROR,
 }
 
 

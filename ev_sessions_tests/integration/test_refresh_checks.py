@@ -7,7 +7,7 @@ import dagster as dg
 from ev_sessions.automation.refresh import range_tags
 from ev_sessions.days import DayRange
 from ev_sessions.definitions import build_defs
-from ev_sessions.warehouse.rules import Family
+from ev_sessions.warehouse.rules import BY_NAME, Family
 from ev_sessions_tests.pipeline import Pipeline, failures, findings, named, trailing
 
 CHECKS = {
@@ -57,6 +57,18 @@ def test_checks_of_a_range_look_at_its_days_and_name_those_that_were_not_read(pi
     wider = run_checks(pipeline, trailing(4))
     assert not findings(wider)["every_vehicle_read"]
     assert days_told(wider, "every_vehicle_read") == [day.isoformat() for day in trailing(4)][:2]
+
+
+def test_a_check_that_asks_what_a_rule_asks_is_as_severe_as_the_rule(pipeline: Pipeline) -> None:
+    pipeline.refresh(trailing(2))
+    severities = {found.check_name: found.severity.value for found in run_checks(pipeline).get_asset_check_evaluations()}
+    rules = {
+        "distinct_ids_match_total": "count_mismatch",
+        "no_row_outside_window": "outside_window",
+        "ids_of_one_vehicle": "id_of_two_vehicles",
+    }
+    for check, rule in rules.items():
+        assert severities[check].lower() == BY_NAME[rule].severity
 
 
 def test_each_check_can_be_run_by_itself(pipeline: Pipeline) -> None:
