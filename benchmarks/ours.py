@@ -21,7 +21,6 @@ from ev_sessions.days import DayRange, parse_day
 from ev_sessions.ingest.fetch import Fetch, FetchSummary
 from ev_sessions.ingest.fleet import Snapshot, discover_users, discover_vehicles
 from ev_sessions.ingest.plan import plan
-from ev_sessions.limits import Limits
 from ev_sessions.partner_api import ClientCredentials, PartnerApi, PartnerApiConfig
 from ev_sessions.price_zones import time_zones
 from ev_sessions.settings import Settings
@@ -58,7 +57,7 @@ def fetch_and_land(settings: Settings, days: DayRange) -> dict[str, object]:
                 zones=time_zones({}),
                 default_time_zone=settings.default_time_zone,
                 hold_share=settings.hold_share,
-                limits=Limits.of(settings.limits),
+                limits=settings.limits,
             )
         stage.clear()
     ended = time.monotonic()

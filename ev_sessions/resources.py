@@ -236,7 +236,7 @@ class WarehouseResource(DuckDBResource):
             default_time_zone=settings.default_time_zone,
             replaced_time_zones=settings.time_zones,
             hold_share=settings.hold_share,
-            limits={name: str(value) for name, value in settings.limits.items()},
+            limits={name: str(value) for name, value in settings.limits.replaced.items()},
             published=str(settings.published_path),
             published_access=settings.published_access,
         )

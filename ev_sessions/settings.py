@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,9 +59,9 @@ def _pairs(value: object) -> object:
 
 
 def _limits(value: object) -> object:
-    """`energy_much_kwh=90,SE_4:cost_unusual_max=2` as a mapping of limits that exist."""
+    """`energy_much_kwh=90,SE_4:cost_unusual_max=2` as limits that exist."""
     pairs = _pairs(value)
-    return dict(Limits.of(pairs).replaced) if isinstance(pairs, Mapping) else pairs
+    return Limits.of(pairs) if isinstance(pairs, Mapping) else pairs
 
 
 class PublishedAccess(StrEnum):
@@ -130,8 +129,8 @@ class Settings(BaseModel):
         0.5, gt=0, le=1, description="Share of a vehicle's rows whose loss in one read is held for confirmation (ratio)"
     )
 
-    limits: Annotated[dict[str, Decimal], BeforeValidator(_limits)] = Field(
-        default_factory=dict,
+    limits: Annotated[Limits, BeforeValidator(_limits)] = Field(
+        Limits(),
         description="Limits of the quality rules that replace the built-in ones, as name=number pairs with commas, "
         "of one price zone as ZONE:name=number; see the page of the quality rules",
     )

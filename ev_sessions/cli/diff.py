@@ -20,9 +20,8 @@ from rich.table import Table
 from ev_sessions.cli.values import as_customer, as_json_value
 from ev_sessions.days import DayRange
 from ev_sessions.settings import Settings
-from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.difference import Cause, ChangedSession, ChangedUser, Difference, Figures, difference
-from ev_sessions.warehouse.publish import as_it_is_now, views_path
+from ev_sessions.warehouse.publish import as_it_is_now, published_views
 from ev_sessions.warehouse.versions import as_second
 
 _MEANINGS = {
@@ -53,8 +52,7 @@ def show_difference(
         NothingToCompare: nothing is known of the month, or derived at all.
         DatabaseMissing: nothing is published at all.
     """
-    settings = Settings.from_env(environ)
-    views = Database(views_path(settings.published_path), settings.lock_timeout_seconds)
+    views = published_views(Settings.from_env(environ))
     if most is None and not as_json:
         most = MOST
     with as_it_is_now(views).reading() as connection:

@@ -105,7 +105,7 @@ def examine_settings(environ: Mapping[str, str]) -> ExaminedSettings:
 def examine_limits(settings: Settings) -> Finding:
     """Whether the price zones that have limits of their own exist: nothing is judged by the limits of one that is misspelt."""
     known = time_zones(settings.time_zones)
-    strange = Limits(settings.limits).price_zones - known.keys()
+    strange = settings.limits.price_zones - known.keys()
     try:
         strange -= _price_zones_in_use(settings) if strange else set()
     except EvSessionsError:
@@ -114,7 +114,8 @@ def examine_limits(settings: Settings) -> Finding:
         told = ", ".join(zone + _meant(zone, known) for zone in sorted(strange))
         mend = f"correct {variable('limits')}, or give a new zone its local time in {variable('time_zones')}"
         return Finding("limits", State.PROBLEM, f"no price zone that is known, nor that of a vehicle: {told}; {mend}")
-    replaced = f"{len(settings.limits)} replaced, of price zones that exist" if settings.limits else "all as built in"
+    count = len(settings.limits.replaced)
+    replaced = f"{count} replaced, of price zones that exist" if count else "all as built in"
     return Finding("limits", State.OK, replaced)
 
 
@@ -137,10 +138,9 @@ def examine_database(settings: Settings) -> Finding:
 
 def examine_rules(settings: Settings) -> Finding:
     """Whether what is derived stands on the settings in force; what is wrong with the database itself, its own check tells."""
-    in_force = SettingsInForce(settings.report_date, Limits(settings.limits))
     try:
         with _database(settings).reading() as connection:
-            otherwise = days_judged_otherwise(connection, in_force, first=settings.first_day)
+            otherwise = days_judged_otherwise(connection, SettingsInForce.of(settings), first=settings.first_day)
     except DatabaseMissing:
         return Finding("rules", State.OK, "nothing is derived yet")
     except EvSessionsError:
@@ -219,12 +219,14 @@ def _in_effect(settings: Settings, environ: Mapping[str, str], name: str) -> Set
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Limits):
+        return _shown(dict(value.replaced))
     if value is None or value == {}:
         return "not set"
     if isinstance(value, SecretStr):
         return "set" if value.get_secret_value() else "not set"
     if isinstance(value, dict):
-        return ",".join(f"{key}={zone}" for key, zone in value.items())
+        return ",".join(f"{key}={own}" for key, own in value.items())
     # Whoever writes a password into a URL does not expect it on the screen.
     return _USER_IN_URL.sub("//***@", str(value))
 

@@ -18,7 +18,6 @@ from ev_sessions.cli.refresh import QUIET, failure_of
 from ev_sessions.cli.run import require_partitions
 from ev_sessions.days import ONE_DAY, DayRange, consecutive, utc_today
 from ev_sessions.definitions import build_defs
-from ev_sessions.limits import Limits
 from ev_sessions.settings import Settings
 from ev_sessions.tables import DAILY_TABLES
 from ev_sessions.warehouse.connection import Database
@@ -47,9 +46,8 @@ def requarantine(environ: Mapping[str, str], first: date | None, last: date | No
     with database.reading() as connection:
         before, goes_on = verdicts(connection, days), was_stopped(connection, days)
     with recorded_runs(settings.dagster_home) as instance:
-        in_force = SettingsInForce(settings.report_date, Limits(settings.limits))
         with database.writing() as connection:
-            touched = touch_again(connection, days, settings=in_force, touched_at=now)
+            touched = touch_again(connection, days, settings=SettingsInForce.of(settings), touched_at=now)
         if touched:
             _derive(environ, instance, touched, settings.max_partitions_per_run)
     with database.reading() as connection:

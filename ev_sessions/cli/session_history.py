@@ -12,8 +12,7 @@ import typer
 from ev_sessions.cli.values import as_customer, as_json_value, as_text
 from ev_sessions.settings import Settings
 from ev_sessions.tables import RAW_SESSIONS
-from ev_sessions.warehouse.connection import Database
-from ev_sessions.warehouse.publish import as_it_is_now, views_path
+from ev_sessions.warehouse.publish import as_it_is_now, published_views
 from ev_sessions.warehouse.versions import Story, Version, as_second, stories
 
 # What a session is about, told when it is first listed; what changes is told whatever it is.
@@ -33,8 +32,7 @@ def show_history(environ: Mapping[str, str], session_id: UUID, *, as_json: bool)
         UnknownSession: nothing is.
         DatabaseMissing: nothing is published at all.
     """
-    settings = Settings.from_env(environ)
-    views = Database(views_path(settings.published_path), settings.lock_timeout_seconds)
+    views = published_views(Settings.from_env(environ))
     with as_it_is_now(views).reading() as connection:
         found = stories(connection, session_id)
     if as_json:

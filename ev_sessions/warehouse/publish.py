@@ -26,7 +26,7 @@ from pathlib import Path
 import duckdb
 
 from ev_sessions.errors import TransientError
-from ev_sessions.settings import PublishedAccess
+from ev_sessions.settings import PublishedAccess, Settings
 from ev_sessions.tables import FLEET_DAILY, PUBLISHED_TABLES, RAW_QUARANTINE_PAST, RAW_RECONCILIATIONS, Table
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseDenied, DatabaseDiskFull, explain, reason_of
@@ -77,6 +77,11 @@ class _Part:
 def views_path(folder: Path) -> Path:
     """The DuckDB file of views in the published `folder`."""
     return folder / VIEWS
+
+
+def published_views(settings: Settings) -> Database:
+    """What `settings` name as the place where readers look."""
+    return Database(views_path(settings.published_path), settings.lock_timeout_seconds)
 
 
 def as_it_is_now(database: Database) -> Database:

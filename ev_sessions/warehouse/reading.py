@@ -25,7 +25,7 @@ from ev_sessions.settings import Settings
 from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, MONTHLY_SAVINGS, Table
 from ev_sessions.views import MEASURES, Group, Period
 from ev_sessions.warehouse.connection import Database
-from ev_sessions.warehouse.publish import as_it_is_now, views_path
+from ev_sessions.warehouse.publish import as_it_is_now, published_views
 from ev_sessions.warehouse.versions import known_at, require_known
 
 Parameters = Sequence[object] | Mapping[str, object]
@@ -61,7 +61,7 @@ def open_data(path: Path | str | None = None) -> Data:
     Raises:
         EvSessionsError: nothing is published yet, the file is not ours, or somebody else holds it; the message says what to do.
     """
-    database = _configured_views() if path is None else Database(Path(path))
+    database = published_views(Settings.from_env(os.environ)) if path is None else Database(Path(path))
     with Data(database) as data:
         return data
 
@@ -182,11 +182,6 @@ class Data:
             return
         with as_it_is_now(self._database).reading() as connection:
             yield connection
-
-
-def _configured_views() -> Database:
-    settings = Settings.from_env(os.environ)
-    return Database(views_path(settings.published_path), lock_timeout_seconds=settings.lock_timeout_seconds)
 
 
 def _measures_view(period: Period | str, group: Group | str) -> Table:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import duckdb
 
 from ev_sessions.limits import Limits
-from ev_sessions.settings import ReportDate
+from ev_sessions.settings import ReportDate, Settings
 from ev_sessions.warehouse.scripts import run_sql
 
 _REPORT_DATE = "REPORT_DATE"
@@ -32,6 +32,11 @@ class SettingsInForce:
 
     report_date: ReportDate
     limits: Limits
+
+    @classmethod
+    def of(cls, settings: Settings) -> SettingsInForce:
+        """Those of `settings` that decide."""
+        return cls(settings.report_date, settings.limits)
 
     def as_json(self) -> str:
         """The settings as raw.settings_history has them; equal ones are the same text."""

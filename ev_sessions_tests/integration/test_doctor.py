@@ -98,10 +98,12 @@ def test_the_api_is_asked_fewer_than_ten_times(surgery: Surgery) -> None:
 
 
 def test_every_setting_is_told_with_its_value_and_its_source(surgery: Surgery) -> None:
-    lines = visit(surgery.environ | named({"lookback_days": "7", "time_zones": "AT=Europe/Berlin"})).output.splitlines()
+    own = {"lookback_days": "7", "time_zones": "AT=Europe/Berlin", "limits": "AT:cost_unusual_max=2,volume_max=3"}
+    lines = visit(surgery.environ | named(own)).output.splitlines()
     assert "EV_SESSIONS_LOOKBACK_DAYS = 7  (environment)" in lines
     assert "EV_SESSIONS_SESSION_DAY = plug_in_time  (default)" in lines
     assert "EV_SESSIONS_TIME_ZONES = AT=Europe/Berlin  (environment)" in lines
+    assert "EV_SESSIONS_LIMITS = AT:cost_unusual_max=2,volume_max=3  (environment)" in lines
 
 
 def test_no_secret_is_shown_only_whether_it_is_set_and_where(surgery: Surgery, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ev_sessions.limits import Limits
 from ev_sessions.settings import SessionDay, Settings, SettingsError, unknown_variables
 
 
@@ -75,6 +76,12 @@ def test_no_secret_stands_in_the_repr_or_in_an_error() -> None:
 def test_price_zones_are_mapped_as_they_are_given() -> None:
     settings = Settings.from_env({"EV_SESSIONS_TIME_ZONES": "SE_1=Europe/Stockholm, UK=Europe/London"})
     assert settings.time_zones == {"SE_1": "Europe/Stockholm", "UK": "Europe/London"}
+
+
+def test_limits_are_those_that_replace_a_default() -> None:
+    settings = Settings.from_env({"EV_SESSIONS_LIMITS": "energy_much_kwh=90, SE_4:cost_unusual_max=2"})
+    assert settings.limits == Limits.of({"energy_much_kwh": 90, "SE_4:cost_unusual_max": 2})
+    assert Settings.from_env({}).limits == Limits()
 
 
 def test_a_misspelt_variable_is_found() -> None:
