@@ -59,24 +59,22 @@ This page is made from `ev_sessions/warehouse/rules.py` and `ev_sessions/limits.
 
 A rule is called as what is wrong where it is broken. What follows depends on its severity:
 
-- **error**: the session stays in `raw.sessions` and is kept out of everything in `analytics`. `raw.quarantine` lists it with
-  every reason, until the API mends it or no longer lists it, or until a limit is changed. So it does with records that cannot be
-  typed; what these were stays in `raw.quarantine_past`;
+- **error**: the session stays in `raw.sessions` and is kept out of `analytics.sessions`, and so out of every figure that is made
+  from it. `raw.quarantine` lists it with every reason, until the API mends it or no longer lists it, or until a limit is changed.
+  So it does with records that cannot be typed; what these were stays in `raw.quarantine_past`;
 - **warn**: the session stays in. `flags` of `analytics.sessions` names the rule, and `flagged_share` of the daily tables counts;
 - **info**: nothing but a count: what is unusual and true.
 
-Rules about days or about the reading (of the family volume, and 33 and 34) keep nothing out and flag nothing: they turn a check
-red.
+Rules about a day, a read or sums (30 to 34) keep nothing out and flag nothing: an error turns a check red, a warning yellow.
 
 `analytics.rule_hits` counts all three per session day, and `ev-sessions bad-rows` lists the rows themselves. Each family is one
 asset check of `sessions`, red with severity ERROR where an error rule was broken and WARN where only warnings are. None of them
 stops anything: what breaks an error rule is kept out already. Other checks stop a run: `keys_unique` before anything is
 derived from rows that stand twice, and `figures_agree` and `months_agree` (rule 33) after it, where tables or published files do
-not add up.
-The comparison with the API's own sums (rule 34) has checks of its own.
+not add up. The comparison with the API's own sums (rule 34) has checks of its own.
 
-The numbers are those of the specification; rules that share one are parts of it. Where a rule needs a value that is null, it is
-not broken: only `no_end` and `incomplete_figures` are about what is missing.
+The numbers are those of the specification; rules that share one are parts of it. The files that judge lie in `ev_sessions/`.
+Where a rule needs a value that is null, it is not broken: only `no_end` and `incomplete_figures` are about what is missing.
 """
 
 _LIMITS_INTRODUCTION = f"""\

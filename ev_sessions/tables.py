@@ -446,7 +446,7 @@ ANALYTICS_SESSIONS = Table(
             "savings_rate", "DOUBLE", "Savings over counterfactual cost, signed; null: that is unknown or not above 0", "ratio"
         ),
         Column("forecast_error_eur", EXACT, "Actual minus expected savings, signed; null: either is unknown", "EUR"),
-        Column("flags", "VARCHAR[]", "The warnings that it is in for, by the names of their rules; empty: none", required=True),
+        Column("flags", "VARCHAR[]", "Its warnings, by the names of their rules; empty: none", required=True),
         *(RAW_SESSIONS.column(name) for name in ("version", "first_seen_at", "fetched_at", "run_id")),
         *_DERIVED,
     ),

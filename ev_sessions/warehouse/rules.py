@@ -4,7 +4,7 @@
 stands for a limit. Where the two are multiplied, the column is widened first: any number that can be stored must not overflow.
 What lies on a limit to the last digit must not depend on how a double rounds: prices are judged as products of decimals, and
 what has to be divided is rounded to the places that a limit has. A rule without `breaks` looks at something else than a single
-session, and `judged_by` says where that is done.
+session. `judged_by` says where it is judged, in files below `ev_sessions/`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Rule:
     meaning: str
     source: str
     breaks: str | None = None
-    judged_by: str = "models/judged.sql"
+    judged_by: str = "warehouse/models/judged.sql"
     limits: tuple[str, ...] = ()
 
     def meaning_under(self, limits: Limits, price_zone: str | None = None) -> str:
@@ -74,7 +74,7 @@ RULES = (
          judged_by="ingest/batch.py"),
     Rule(2, "id_of_two_vehicles", _IDENTITY, _E, "The same id also stands under another vehicle",
          "An id names one session; which of the two is right cannot be told",
-         judged_by="sql/landing/6_quarantine.sql"),
+         judged_by="warehouse/sql/landing/6_quarantine.sql"),
     Rule(3, "no_end", _TIME, _W, "Neither unplugged nor an inferred end", "0.1 % of real home sessions",
          "session_end IS NULL"),
     Rule(4, "ends_before_plug_in", _TIME, _E, "The end lies before plug-in", "A stay cannot take less than no time",
@@ -208,22 +208,22 @@ RULES = (
     Rule(29, "outside_window", _VOLUME, _E,
          "Outside the days asked for; above {outside_share} of a landing's rows, from {outside_vehicles} vehicles, nothing lands",
          "What the API's from and to filter on is not stated",
-         judged_by="ingest/batch.py, landing.py", limits=("outside_share", "outside_vehicles")),
+         judged_by="ingest/batch.py, warehouse/landing.py", limits=("outside_share", "outside_vehicles")),
     Rule(30, "count_mismatch", _VOLUME, _E, "Distinct ids and unreadable records are not as many as the API's total",
-         "Pages shift while sessions complete", judged_by="ledger.py"),
+         "Pages shift while sessions complete", judged_by="ingest/fetch.py"),
     Rule(31, "unusual_volume", _VOLUME, _W,
          "A day with less than {volume_min} or more than {volume_max} times the median sessions, or energy, "
          "of the same weekday in the 8 weeks before it, at the same age",
-         "Specification", judged_by="models/volume.sql", limits=("volume_min", "volume_max")),
+         "Specification", judged_by="warehouse/models/volume.sql", limits=("volume_min", "volume_max")),
     Rule(32, "vanished", _VOLUME, _W, "The API listed the session and does so no longer", "Kept in raw.session_versions",
-         judged_by="models/rule_hits.sql"),
+         judged_by="warehouse/models/rule_hits.sql"),
     Rule(32, "changed_after_final", _VOLUME, _W, "Appeared, changed or vanished after its day was final",
-         "Final says when a day was read, not that it cannot change", judged_by="models/changes.sql"),
+         "Final says when a day was read, not that it cannot change", judged_by="warehouse/models/changes.sql"),
     Rule(33, "figures_disagree", _MONEY, _E, "A derived table, or what is published, does not add up to analytics.sessions",
-         "0.00 EUR and 0 kWh of difference", judged_by="figures.py"),
+         "0.00 EUR and 0 kWh of difference", judged_by="warehouse/figures.py"),
     Rule(34, "unreconciled", _MONEY, _W, "Count, energy or savings differ from the API's own by more than {reconciled_share}",
          "How the API cuts its periods is not stated: differences at the edges are shown, not judged",
-         judged_by="reconciliation.py", limits=("reconciled_share",)),
+         judged_by="warehouse/comparison.py", limits=("reconciled_share",)),
 )  # fmt: skip
 
 BY_NAME = {rule.name: rule for rule in RULES}

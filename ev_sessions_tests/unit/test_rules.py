@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ev_sessions
 from ev_sessions.limits import LIMITS, Limit, Limits
 from ev_sessions.warehouse.rules import RULES, Family, Rule, Severity
 
@@ -56,9 +58,10 @@ def test_every_limit_is_used_by_a_rule_and_no_rule_uses_one_that_is_not_there() 
     assert {name for rule in RULES for name in rule.limits} == {limit.name for limit in LIMITS}
 
 
-def test_every_session_is_judged_at_one_place_and_what_is_not_about_a_session_at_another() -> None:
-    assert {rule.judged_by for rule in RULES if rule.breaks} == {"models/judged.sql"}
-    assert "models/judged.sql" not in {rule.judged_by for rule in RULES if not rule.breaks}
+@rules
+def test_a_rule_names_files_that_are_there_as_those_that_judge_it(rule: Rule) -> None:
+    package = Path(ev_sessions.__file__).parent
+    assert [path for path in rule.judged_by.split(", ") if not (package / path).is_file()] == []
 
 
 def test_a_rule_tells_its_meaning_with_the_limits_of_a_zone_or_of_all() -> None:
