@@ -684,6 +684,30 @@ RULE_HITS = Table(
     cut_by="session_day",
 )
 
+UNREAD_VEHICLE_DAYS = Table(
+    "analytics",
+    "unread_vehicle_days",
+    "What the figures do not cover: one row per session day and vehicle that was due on it and of which no answer covers the "
+    "day. Where all was read there are none.",
+    ("session_day", "electric_vehicle_id"),
+    (
+        RAW_SESSIONS.column("session_day"),
+        RAW_VEHICLES.column("org_id"),
+        Column("user_id", "UUID", "The customer who owned the vehicle when the day was derived", required=True),
+        RAW_VEHICLES.column("electric_vehicle_id"),
+        Column("price_zone", "VARCHAR", "The vehicle's price zone when the day was derived"),
+        Column(
+            "last_outcome",
+            "VARCHAR",
+            "What came of the last try to read the day: failed, or held (lost too many rows at once, waits for confirmation); "
+            "null: it was never tried",
+        ),
+        *_DERIVED,
+    ),
+    made_from=("raw.fetches", "raw.vehicles"),
+    cut_by="session_day",
+)
+
 MONTHLY_SAVINGS = Table(
     "analytics",
     "monthly_savings",
@@ -716,7 +740,7 @@ MONTHLY_SAVINGS = Table(
 )
 
 # Those that are derived together, whole session days at a time.
-DAILY_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, RULE_HITS, FLEET_DAILY)
+DAILY_TABLES = (ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, RULE_HITS, UNREAD_VEHICLE_DAYS, FLEET_DAILY)
 ANALYTICS_TABLES = (*DAILY_TABLES, MONTHLY_SAVINGS)
 ALL_TABLES = RAW_TABLES + ANALYTICS_TABLES
 

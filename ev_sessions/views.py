@@ -45,7 +45,7 @@ _PERIOD_COLUMNS = {
     Period.DAY: (ANALYTICS_SESSIONS.column("session_day"), ANALYTICS_SESSIONS.column("report_date")),
     Period.MONTH: (_REPORT_MONTH,),
 }
-_GROUP_COLUMNS = {
+GROUP_COLUMNS = {
     Group.VEHICLE: (_ORG, _USER, _VEHICLE),
     Group.USER: (_ORG, _USER),
     Group.ORGANISATION: (_ORG,),
@@ -73,18 +73,41 @@ _STANDING = {
     Period.MONTH: (_IS_FINAL, _DATA_THROUGH),
 }
 
-_COVERAGE_OF_DAY = ("vehicles_due", "vehicles_read", "read_coverage", "sessions_listed", "sessions_accepted", "listed_coverage")
-
-# Vehicles are read, and answers counted, for the whole fleet alone.
+_OWNED_NOW = (
+    "A vehicle counts for the owner and price zone that it has in raw.vehicles now; a session for those that are stamped on it"
+)
 _COVERAGE = {
-    Period.DAY: tuple(
-        Column(column.name, column.type, f"{column.description}; the same in every row of the session day", column.unit)
-        for column in map(FLEET_DAILY.column, _COVERAGE_OF_DAY)
+    Period.DAY: (
+        Column(
+            "vehicles_due",
+            "BIGINT",
+            f"Vehicles of the group that existed on the session day; the same in each of its rows. {_OWNED_NOW}",
+            "vehicles",
+            required=True,
+        ),
+        Column("vehicles_read", "BIGINT", "Those of which an answer covers the day", "vehicles", required=True),
+        Column("read_coverage", "DOUBLE", "vehicles_read over vehicles_due", "ratio"),
     ),
     Period.MONTH: (
-        Column("vehicle_days_due", "BIGINT", "Days of the month on which a vehicle existed, over all vehicles", "vehicle-days"),
-        Column("vehicle_days_read", "BIGINT", "Those of which the newest answer covers the day", "vehicle-days"),
+        Column(
+            "vehicle_days_due",
+            "BIGINT",
+            f"Derived days of the month on which a vehicle of the group existed, over its vehicles. {_OWNED_NOW}",
+            "vehicle-days",
+            required=True,
+        ),
+        Column("vehicle_days_read", "BIGINT", "Those that an answer covers", "vehicle-days", required=True),
         Column("read_coverage", "DOUBLE", "vehicle_days_read over vehicle_days_due", "ratio"),
+    ),
+}
+
+# Answers are counted for the whole fleet alone.
+_LISTED = {
+    Period.DAY: tuple(
+        Column(column.name, column.type, f"{column.description}; the same in every row of the session day", column.unit)
+        for column in map(FLEET_DAILY.column, ("sessions_listed", "sessions_accepted", "listed_coverage"))
+    ),
+    Period.MONTH: (
         Column(
             "listed_coverage",
             "DOUBLE",
@@ -107,7 +130,7 @@ _MONTHS_OWN = (
 
 
 def _measures(period: Period, group: Group) -> Table:
-    grain = (*_PERIOD_COLUMNS[period], *_GROUP_COLUMNS[group])
+    grain = (*_PERIOD_COLUMNS[period], *GROUP_COLUMNS[group])
     return Table(
         "analytics",
         f"measures_by_{period}_{group}",
@@ -117,12 +140,13 @@ def _measures(period: Period, group: Group) -> Table:
         (
             *grain,
             *_STANDING[period],
-            *(_COVERAGE[period] if group == Group.ORGANISATION else ()),
+            *_COVERAGE[period],
+            *(_LISTED[period] if group == Group.ORGANISATION else ()),
             *GROUP_MEASURES,
             _WITHOUT_ENERGY,
             *(_MONTHS_OWN if period == Period.MONTH else ()),
         ),
-        made_from=("analytics.sessions", "analytics.fleet_daily"),
+        made_from=("analytics.sessions", "analytics.fleet_daily", "analytics.unread_vehicle_days", "raw.vehicles"),
     )
 
 

@@ -18,6 +18,7 @@ from ev_sessions.tables import (
     FLEET_DAILY,
     RAW_SESSIONS,
     RULE_HITS,
+    UNREAD_VEHICLE_DAYS,
     Table,
 )
 from ev_sessions.warehouse.derive import DayFigures, Novelty, derive
@@ -84,6 +85,7 @@ def _shown(table: Table, day: DayFigures) -> dict[str, object]:
         DAILY_ENERGY: day.daily_energy_rows,
         DAILY_SAVINGS: day.daily_savings_rows,
         RULE_HITS: day.rule_hits_rows,
+        UNREAD_VEHICLE_DAYS: day.unread_vehicle_days_rows,
         FLEET_DAILY: 1,
     }
     energy = ("sessions", "energy_kwh")
@@ -95,6 +97,7 @@ def _shown(table: Table, day: DayFigures) -> dict[str, object]:
         DAILY_ENERGY: energy,
         DAILY_SAVINGS: savings,
         RULE_HITS: (),
+        UNREAD_VEHICLE_DAYS: (),
         FLEET_DAILY: (*energy, *savings, *coverage, *finality),
     }
     return {"dagster/partition_row_count": rows[table]} | {name: getattr(day, name) for name in told[table]}

@@ -22,8 +22,10 @@ from ev_sessions.tables import (
     DAILY_SAVINGS,
     FLEET_DAILY,
     RULE_HITS,
+    UNREAD_VEHICLE_DAYS,
     Table,
 )
+from ev_sessions.warehouse.coverage import coverage
 from ev_sessions.warehouse.judging import facts, judged, quarantine, rule_hits, volume
 from ev_sessions.warehouse.measures import measures_of
 from ev_sessions.warehouse.monthly import pending_months
@@ -61,6 +63,7 @@ class DayFigures:
     daily_energy_rows: int
     daily_savings_rows: int
     rule_hits_rows: int
+    unread_vehicle_days_rows: int
     energy_kwh: Decimal | None
     cost_eur: Decimal | None
     savings_eur: Decimal | None
@@ -190,13 +193,14 @@ def _derive_sessions(connection: duckdb.DuckDBPyConnection, limits: Limits, valu
 
 
 def _derive_days(connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mapping[str, object]) -> None:
-    _keep(connection, "finality", read_script("models/finality.sql", coverage=read_script("models/coverage.sql")), values)
+    _keep(connection, "finality", read_script("models/finality.sql", coverage=coverage()), values)
     _keep(connection, "measures", measures_of(FLEET_DAILY, **_PER_DAY), values)
     for name in ("changes", "followed", "seen", "maturity", "quarantined_records"):
         _keep(connection, name, read_script(f"models/{name}.sql"), values)
     _keep(connection, "volume", volume(limits), values)
     _replace(connection, FLEET_DAILY, read_script("models/fleet_daily.sql"), values)
     _replace(connection, RULE_HITS, rule_hits(), values)
+    _replace(connection, UNREAD_VEHICLE_DAYS, read_script("models/unread_vehicle_days.sql"), values)
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, name: str, query: str, values: Mapping[str, object]) -> None:

@@ -1,5 +1,7 @@
 """Whether what is derived adds up: each table to `analytics.sessions`, and each published file to its table (rule 33).
 
+What is unread, which no session shows, adds up to `analytics.fleet_daily`.
+
 Only sums per day and month leave this module. It reads the days asked about and the months that their sessions are in, never
 the history.
 """
@@ -16,7 +18,15 @@ from typing import Any
 import duckdb
 
 from ev_sessions.days import DayRange
-from ev_sessions.tables import ANALYTICS_SESSIONS, DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY, MONTHLY_SAVINGS, Table
+from ev_sessions.tables import (
+    ANALYTICS_SESSIONS,
+    DAILY_ENERGY,
+    DAILY_SAVINGS,
+    FLEET_DAILY,
+    MONTHLY_SAVINGS,
+    UNREAD_VEHICLE_DAYS,
+    Table,
+)
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.failures import DatabaseMissing
 from ev_sessions.warehouse.monthly import pending_months
@@ -31,11 +41,27 @@ _OF_SESSIONS = {
     "savings_eur": "sum(actual_savings_eur)",
 }
 
-# Where a table has no row.
-_NOTHING: Mapping[str, object] = {"sessions": 0, "energy_kwh": None, "cost_eur": None, "savings_eur": None}
+# The sums of each table, where they are not those of columns of the same names.
+_SUMS: Mapping[Table, Mapping[str, str]] = {
+    ANALYTICS_SESSIONS: _OF_SESSIONS,
+    FLEET_DAILY: {name: f"sum({name})" for name in _OF_SESSIONS} | {"vehicles_unread": "sum(vehicles_due - vehicles_read)"},
+    UNREAD_VEHICLE_DAYS: {"vehicles_unread": "count(*)"},
+}
 
-# The value of each measure, by session day, or by the first day of the month.
-_Sums = Mapping[date, Mapping[str, object]]
+# Where a table has no row.
+_NOTHING: Mapping[str, object] = {"sessions": 0, "energy_kwh": None, "cost_eur": None, "savings_eur": None, "vehicles_unread": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """The value of each of `measures`, by session day, or by the first day of the month."""
+
+    measures: Sequence[str]
+    by_day: Mapping[date, Mapping[str, object]]
+
+    def of(self, day: date) -> Mapping[str, object]:
+        """Those of `day`, also where there is no row."""
+        return self.by_day.get(day, _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +81,9 @@ class _Cut:
 
 _SESSIONS = _Cut.as_stored(ANALYTICS_SESSIONS)
 _SESSIONS_BY_MONTH = _Cut(ANALYTICS_SESSIONS, "date_trunc('month', report_date)::DATE", "report_date")
-_DAILY = tuple(map(_Cut.as_stored, (DAILY_ENERGY, DAILY_SAVINGS, FLEET_DAILY)))
+_FLEET = _Cut.as_stored(FLEET_DAILY)
+_DAILY = (*map(_Cut.as_stored, (DAILY_ENERGY, DAILY_SAVINGS)), _FLEET)
+_UNREAD = _Cut.as_stored(UNREAD_VEHICLE_DAYS)
 _MONTHLY = _Cut.as_stored(MONTHLY_SAVINGS)
 
 
@@ -87,9 +115,12 @@ class Comparison:
 
 
 def compare_tables(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Comparison:
-    """The tables beside `analytics.sessions`: the daily ones over `days`, the monthly one over the months that these are in."""
-    origin, expected = ANALYTICS_SESSIONS.full_name, _sums(connection, _SESSIONS, days)
-    by_day = [_differences(cut.table.full_name, _sums(connection, cut, days), origin, expected, list(days)) for cut in _DAILY]
+    """The tables beside what they add up to: the daily ones over `days`, the monthly one over the months that these are in."""
+    sums = {cut: _sums(connection, cut, days) for cut in (_SESSIONS, *_DAILY, _UNREAD)}
+    by_day = [
+        _differences(cut.table.full_name, sums[cut], origin.table.full_name, sums[origin], list(days))
+        for cut, origin in (*((cut, _SESSIONS) for cut in _DAILY), (_UNREAD, _FLEET))
+    ]
     months, pending = _months(connection, days), pending_months(connection)
     by_month = [_month_differences(connection, month) for month in months if month not in pending]
     return Comparison(tuple(chain(*by_day, *by_month)), months_waiting=len(months) - len(by_month))
@@ -108,7 +139,7 @@ def compare_published(connection: duckdb.DuckDBPyConnection, folder: Path, days:
         with as_it_is_now(Database(views_path(folder))).reading() as published:
             same = derived.items() & _derivations(published, FLEET_DAILY, days).items()
             compared = {day for day, _ in same}
-            by_day = [_published_differences(connection, published, cut, days, compared) for cut in (_SESSIONS, *_DAILY)]
+            by_day = [_published_differences(connection, published, cut, days, compared) for cut in (_SESSIONS, *_DAILY, _UNREAD)]
             months = [month for month in _months(connection, days) if month not in pending]
             by_month = [_published_month_differences(connection, published, month) for month in months]
             return Comparison(tuple(chain(*by_day, *by_month)), days_unpublished=len(derived) - len(compared))
@@ -176,25 +207,23 @@ def _published_differences(
 def _differences(place: str, found: _Sums, origin: str, expected: _Sums, days: Collection[date]) -> Iterator[Difference]:
     """Where `found` is not `expected`: of `days`, and of the measures that both have."""
     for day in sorted(days):
-        here, there = found.get(day, _NOTHING), expected.get(day, _NOTHING)
-        for measure in here:
-            if measure in there and here[measure] != there[measure]:
+        here, there = found.of(day), expected.of(day)
+        for measure in found.measures:
+            if measure in expected.measures and here[measure] != there[measure]:
                 yield Difference(place, day, measure, here[measure], origin, there[measure])
 
 
 def _months(connection: duckdb.DuckDBPyConnection, days: DayRange) -> list[date]:
     """The months that `days` are in by the calendar, or their sessions by the report date: their first days, in order."""
     by_month = _Cut(ANALYTICS_SESSIONS, _SESSIONS_BY_MONTH.grain, _SESSIONS.column)
-    return sorted({day.replace(day=1) for day in days}.union(_sums(connection, by_month, days)))
+    return sorted({day.replace(day=1) for day in days}.union(_sums(connection, by_month, days).by_day))
 
 
 def _sums(connection: duckdb.DuckDBPyConnection, cut: _Cut, days: DayRange) -> _Sums:
-    columns = cut.table.column_names
-    measures = (
-        _OF_SESSIONS if cut.table is ANALYTICS_SESSIONS else {name: f"sum({name})" for name in _OF_SESSIONS if name in columns}
-    )
+    names = cut.table.column_names
+    measures = _SUMS.get(cut.table, {name: f"sum({name})" for name in _OF_SESSIONS if name in names})
     rows = _of_days(connection, cut, days, ", ".join(measures.values()))
-    return {day: dict(zip(measures, values, strict=True)) for day, *values in rows}
+    return _Sums(list(measures), {day: dict(zip(measures, values, strict=True)) for day, *values in rows})
 
 
 def _derivations(connection: duckdb.DuckDBPyConnection, table: Table, days: DayRange) -> dict[date, tuple[object, ...]]:

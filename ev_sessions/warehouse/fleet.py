@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from ev_sessions.stage.schemas import arrow_schema
 from ev_sessions.tables import RAW_USERS, RAW_VEHICLES, Table
-from ev_sessions.warehouse.scripts import frugally, run_script, transaction
+from ev_sessions.warehouse.coverage import lives
+from ev_sessions.warehouse.scripts import frugally, read_script, run_sql, transaction
 
 _ROWS_PER_BATCH = 1_000
 _MEGABYTES = 128
@@ -134,7 +135,8 @@ def _land(connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Ro
 
 def _take_in(connection: duckdb.DuckDBPyConnection, table: Table, values: Mapping[str, object]) -> FleetChange:
     with transaction(connection):
-        run_script(connection, f"sql/fleet/{table.name}.sql", values)
+        script = read_script(f"sql/fleet/{table.name}.sql", known=lives(), listed=lives("listed_vehicles"))
+        run_sql(connection, script, values)
         return FleetChange(*connection.execute("FROM fleet_change").fetchall()[0])
 
 

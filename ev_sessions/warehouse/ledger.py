@@ -14,6 +14,7 @@ import duckdb
 
 from ev_sessions.days import DayRange
 from ev_sessions.tables import ALL_TABLES
+from ev_sessions.warehouse.coverage import coverage
 from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
 
 
@@ -102,7 +103,7 @@ class Totals:
 def vehicles_unread(connection: duckdb.DuckDBPyConnection, days: DayRange) -> list[DayCoverage]:
     """What was due and what was read, one entry for every day of `days`."""
     ask_about(connection, days)
-    question = read_script("questions/vehicles.sql", coverage=read_script("models/coverage.sql"))
+    question = read_script("questions/vehicles.sql", coverage=coverage())
     # What is final is not asked here.
     return [DayCoverage(*row) for row in run_sql(connection, question, {"lookback_days": 0}).fetchall()]
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import duckdb
 
 from ev_sessions.days import DayRange
+from ev_sessions.warehouse.coverage import lives
 from ev_sessions.warehouse.scripts import frugally, read_script, run_sql
 
 # Enough for a ledger of ten million rows, which nobody who looks every minute may hold in memory.
@@ -141,6 +142,6 @@ def _hulls(windows: Iterable[VehicleDays], days: DayRange) -> dict[UUID, DayRang
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, question: str, days: DayRange) -> list[tuple[Any, ...]]:
-    text = read_script(f"questions/{question}.sql", lives=read_script("questions/lives.sql"))
+    text = read_script(f"questions/{question}.sql", lives=read_script("questions/lives.sql", lives=lives()))
     values = {"first": days.first, "last": days.last}
     return frugally(connection, _MEGABYTES, lambda: run_sql(connection, text, values).fetchall())

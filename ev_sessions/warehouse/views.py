@@ -6,16 +6,22 @@ import hashlib
 
 import duckdb
 
-from ev_sessions.tables import Table
-from ev_sessions.views import ALL_VIEWS, MEASURES, Period
+from ev_sessions.tables import Column, Table
+from ev_sessions.views import ALL_VIEWS, GROUP_COLUMNS, MEASURES, Group, Period
+from ev_sessions.warehouse.coverage import lives
 from ev_sessions.warehouse.scripts import read_script, transaction
 
 _ROWS = {
     Period.DAY: "analytics.sessions",
     Period.MONTH: "(SELECT *, date_trunc('month', report_date)::DATE AS report_month FROM analytics.sessions)",
 }
+# Session days, with the period that each is in: the first column of the views' keys.
+_DAYS = {
+    Period.DAY: "session_day, session_day AS day",
+    Period.MONTH: "date_trunc('month', session_day)::DATE AS report_month, session_day AS day",
+}
 _OURS = "made by ev-sessions"
-_PERIODS = {view: period for (period, _), view in MEASURES.items()}
+_MADE_BY = {view: made_by for made_by, view in MEASURES.items()}
 
 
 def view_statements() -> list[str]:
@@ -61,16 +67,33 @@ def _ratio() -> str:
 
 
 def _query(view: Table) -> str:
-    if view in _PERIODS:
-        return _measures_query(view, _PERIODS[view])
+    if view in _MADE_BY:
+        return _measures_query(view, *_MADE_BY[view])
     unit = view.key[0].removeprefix("report_")
     return read_script(f"models/views/{view.name}.sql", standing=_standing(unit))
 
 
-def _measures_query(view: Table, period: Period) -> str:
-    columns = ", ".join(view.column_names)
-    measures = read_script("models/measures.sql", grain=", ".join(view.key), rows=_ROWS[period])
-    return read_script(f"models/views/measures_by_{period}.sql", columns=columns, measures=measures, standing=_standing("month"))
+def _measures_query(view: Table, period: Period, group: Group) -> str:
+    grain = (view.columns[0], *GROUP_COLUMNS[group])
+    return read_script(
+        f"models/views/measures_by_{period}.sql",
+        columns=", ".join(view.column_names),
+        measures=read_script("models/measures.sql", grain=", ".join(view.key), rows=_ROWS[period]),
+        standing=_standing("month"),
+        coverage=_coverage(period, group),
+        same_group=" AND ".join(map(_same, grain)),
+    )
+
+
+def _coverage(period: Period, group: Group) -> str:
+    names = {"period": MEASURES[period, group].key[0], "group": ", ".join(column.name for column in GROUP_COLUMNS[group])}
+    return read_script("models/views/coverage.sql", days=_DAYS[period], lives=lives(), **names)
+
+
+def _same(column: Column) -> str:
+    # Only for what may be null: a plain comparison lets a filter of the one side narrow the other.
+    equals = "=" if column.required else "IS NOT DISTINCT FROM"
+    return f"measures.{column.name} {equals} coverage.{column.name}"
 
 
 def _standing(unit: str) -> str:

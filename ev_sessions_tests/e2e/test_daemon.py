@@ -10,7 +10,7 @@ from ev_sessions_tests.pipeline import LONG_AFTER, pipeline_over, sandbox_with, 
 from ev_sessions_tests.processes import LIMIT, ev_sessions, free_port, running, wait_until
 
 DAYS = trailing(2)
-PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily")
+PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "unread_vehicle_days", "fleet_daily")
 
 
 def test_the_page_shows_our_assets_its_daemon_backfills_two_days_in_one_run_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:

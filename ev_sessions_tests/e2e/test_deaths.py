@@ -23,7 +23,7 @@ WORKERS = 8
 PACE = 200
 STALLED_AT = 60
 WINDOWS = trailing(16).split(2)
-PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily")
+PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "unread_vehicle_days", "fleet_daily")
 
 
 @pytest.fixture(scope="module")

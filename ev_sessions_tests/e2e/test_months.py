@@ -12,7 +12,7 @@ from ev_sessions_tests.pipeline import sandbox_with
 from ev_sessions_tests.processes import graphql, wait_until
 
 DAYS = DayRange(date(2025, 2, 26), date(2025, 3, 1))
-DAILY = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily")
+DAILY = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "unread_vehicle_days", "fleet_daily")
 SENSOR = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "sensorName": "monthly_refresh"}
 TICKS = "query ticks($of: SensorSelector!) {sensorOrError(sensorSelector: $of) {... on Sensor {sensorState {ticks {status}}}}}"
 

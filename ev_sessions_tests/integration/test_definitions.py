@@ -9,7 +9,7 @@ from ev_sessions.definitions import build_defs, defs
 from ev_sessions.settings import SettingsError
 from ev_sessions.tables import DAILY_TABLES
 
-DAILY = {"raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily"}
+DAILY = {"raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "unread_vehicle_days", "fleet_daily"}
 MONTHLY = {"touched_months", "monthly_savings"}
 ASSETS = {"raw_users", "raw_vehicles", "raw_reconciliations"} | DAILY | MONTHLY
 
@@ -48,6 +48,7 @@ def test_the_way_of_the_data_is_the_way_of_the_graph() -> None:
     assert upstream["raw_sessions"] == {"raw_users", "raw_vehicles"}
     assert upstream["sessions"] == {"raw_sessions"}
     assert upstream["daily_energy"] == upstream["daily_savings"] == upstream["fleet_daily"] == {"sessions"}
+    assert upstream["unread_vehicle_days"] == {"raw_sessions"}
     assert upstream["touched_months"] == {"daily_savings"}
     assert upstream["monthly_savings"] == {"touched_months"}
     assert upstream["raw_reconciliations"] == {"raw_sessions"}

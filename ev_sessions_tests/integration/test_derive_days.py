@@ -66,6 +66,7 @@ def days_of(rows: Iterable[Row]) -> list[date]:
 
 
 def test_the_days_asked_for_are_derived_and_no_others(connection: duckdb.DuckDBPyConnection) -> None:
+    insert(connection, RAW_VEHICLES, vehicle("v1"))
     insert(connection, RAW_SESSIONS, *(session(f"s{n}", day=DAY + n * ONE_DAY) for n in range(-1, 4)))
     report = derive_days(connection, DAY, DAY + 2 * ONE_DAY)
     expected = [DAY, DAY + ONE_DAY, DAY + 2 * ONE_DAY]
@@ -126,6 +127,7 @@ def test_the_report_gives_each_days_figures(connection: duckdb.DuckDBPyConnectio
     assert [figures.energy_kwh, figures.cost_eur, figures.savings_eur] == [10, 3, 1]
     assert (figures.savings_rate, figures.cost_coverage, figures.savings_coverage) == (0.25, 0.8, 0.8)
     assert (figures.vehicles_due, figures.vehicles_read, figures.vehicles_failed, figures.read_coverage) == (2, 1, 1, 0.5)
+    assert figures.unread_vehicle_days_rows == 1
     assert (figures.quarantined, figures.is_final) == (0, False)
 
 

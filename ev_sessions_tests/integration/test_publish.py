@@ -148,11 +148,11 @@ def shape_in(database: Database, table: Table) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """Two days of two months, and a row in every raw table."""
+    """Two days of two months, and a row in every table."""
     warehouse = Warehouse(tmp_path_factory.mktemp("original"))
     with warehouse.database.writing() as connection:
         insert(connection, RAW_USERS, user("v1"))
-        insert(connection, RAW_VEHICLES, vehicle("v1"))
+        insert(connection, RAW_VEHICLES, vehicle("v1"), vehicle("never read"))
         insert(connection, RAW_FETCHES, read("v1", date(2026, 3, 1), APRIL))
         insert(connection, RAW_QUARANTINE, kept_out("unreadable"))
         insert(connection, RAW_QUARANTINE_PAST, mended("unreadable once"))

@@ -222,6 +222,10 @@ def _query(judged: Judged, query: str) -> list[tuple[Any, ...]]:
             "sessions of 2026-03-10 is 0 in analytics.daily_savings and 1 in analytics.sessions",
         ),
         (
+            "UPDATE analytics.fleet_daily SET vehicles_due = vehicles_read + 1 WHERE session_day = '2026-03-11'",
+            "vehicles_unread of 2026-03-11 is 0 in analytics.unread_vehicle_days and 1 in analytics.fleet_daily",
+        ),
+        (
             "UPDATE analytics.monthly_savings SET cost_eur = 3",
             "cost_eur of 2026-03-01 is 3.000000 in analytics.monthly_savings and 4.000000 in analytics.sessions",
         ),

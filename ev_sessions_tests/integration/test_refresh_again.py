@@ -33,7 +33,7 @@ EARLY = datetime(2025, 4, 1, 3, 15, tzinfo=UTC)
 """The night after the last day: many of its sessions are still under way, and no restatement is made."""
 
 CONTENT = "SELECT * EXCLUDE (fetched_at, run_id) FROM raw.sessions ORDER BY ALL"
-DERIVED = ("sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily")
+DERIVED = ("sessions", "daily_energy", "daily_savings", "rule_hits", "unread_vehicle_days", "fleet_daily")
 
 
 def content(pipeline: Pipeline) -> list[Sequence[Any]]:

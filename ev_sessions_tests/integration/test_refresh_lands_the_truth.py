@@ -29,7 +29,7 @@ from ev_sessions_tests.pipeline import (
 
 DAYS = trailing(12)
 FIELDS = ("org_id", "user_id", "electric_vehicle_id", *(column.name for column in SESSION_FIELDS))
-PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "fleet_daily")
+PARTITIONED = ("raw_sessions", "sessions", "daily_energy", "daily_savings", "rule_hits", "unread_vehicle_days", "fleet_daily")
 
 
 @pytest.fixture(scope="module")

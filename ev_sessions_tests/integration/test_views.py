@@ -17,7 +17,7 @@ import ev_sessions
 from ev_sessions.days import DayRange
 from ev_sessions.limits import Limits
 from ev_sessions.settings import ReportDate
-from ev_sessions.tables import RAW_SESSIONS, Table
+from ev_sessions.tables import RAW_SESSIONS, RAW_VEHICLES, Table
 from ev_sessions.views import ALL_VIEWS, MEASURES, Group, Period
 from ev_sessions.warehouse.backup import backup, restore
 from ev_sessions.warehouse.connection import Database
@@ -26,7 +26,7 @@ from ev_sessions.warehouse.landing import land
 from ev_sessions.warehouse.reading import NoSuchMeasures
 from ev_sessions_tests.parts import Answer, Row, write_part
 from ev_sessions_tests.parts import session as sent
-from ev_sessions_tests.raw_rows import NOW, at, derive_days, insert, session, uid
+from ev_sessions_tests.raw_rows import NOW, at, derive_days, insert, session, uid, vehicle
 
 MARCH_30, MARCH_31, APRIL_1 = date(2026, 3, 30), date(2026, 3, 31), date(2026, 4, 1)
 
@@ -35,9 +35,10 @@ each_view = pytest.mark.parametrize("view", ALL_VIEWS, ids=[view.name for view i
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A database with sessions of two customers that report to March, and one that was carried over into April."""
+    """A database with sessions of two customers that report to March, one carried over into April; nobody was read."""
     database = Database(tmp_path_factory.mktemp("views") / "sessions.duckdb")
     with database.writing() as connection:
+        insert(connection, RAW_VEHICLES, vehicle("v1"), vehicle("v2"))
         insert(
             connection,
             RAW_SESSIONS,
@@ -143,8 +144,8 @@ def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def test_asked_for_one_month_a_view_reads_the_rows_of_no_other(connection: duckdb.DuckDBPyConnection, view: Table) -> None:
     query = f"EXPLAIN (FORMAT json) FROM {view.full_name} WHERE report_month = DATE '2026-03-01'"
     ((_, plan),) = connection.execute(query).fetchall()
-    filters = {table: filters for table, filters in scans(json.loads(plan)[0]) if table != "fleet_daily"}
-    assert filters.keys() == {"sessions", "daily_savings"}
+    filters = {table: filters for table, filters in scans(json.loads(plan)[0]) if table not in ("fleet_daily", "vehicles")}
+    assert filters.keys() == {"sessions", "daily_savings"} | ({"unread_vehicle_days"} if view in MEASURES.values() else set())
     assert all("2026-03-01" in filtered for filtered in filters.values())
 
 

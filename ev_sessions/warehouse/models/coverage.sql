@@ -4,10 +4,9 @@
 WITH due AS (
     SELECT session_day, electric_vehicle_id
     FROM asked_days
-    JOIN raw.vehicles
-        ON coalesce(created_at::DATE <= session_day, true)
-        AND coalesce(deleted_at::DATE + 1 >= session_day, true)
-        AND coalesce(missing_since::DATE >= session_day, true)
+    JOIN (
+{lives}
+    ) ON session_day BETWEEN first_day AND last_day
 ),
 reads AS (
     SELECT
@@ -53,6 +52,8 @@ SELECT
     CASE WHEN count(concluded_at) = count(due.electric_vehicle_id) THEN max(concluded_at) END AS final_since,
     sum(answer.listed)::BIGINT AS sessions_listed,
     (sum(answer.accepted) FILTER (answer.listed IS NOT NULL))::BIGINT AS sessions_accepted,
+    list({electric_vehicle_id: due.electric_vehicle_id, last_outcome: last_outcome})
+        FILTER (due.electric_vehicle_id IS NOT NULL AND answered_at IS NULL) AS unread,
 FROM asked_days
 LEFT JOIN due USING (session_day)
 LEFT JOIN answers USING (session_day, electric_vehicle_id)

@@ -5,6 +5,9 @@ SELECT
     (SELECT count(*) FROM analytics.daily_energy AS daily WHERE daily.session_day = fleet.session_day) AS daily_energy_rows,
     (SELECT count(*) FROM analytics.daily_savings AS daily WHERE daily.session_day = fleet.session_day) AS daily_savings_rows,
     (SELECT count(*) FROM analytics.rule_hits AS daily WHERE daily.session_day = fleet.session_day) AS rule_hits_rows,
+    (
+        SELECT count(*) FROM analytics.unread_vehicle_days AS daily WHERE daily.session_day = fleet.session_day
+    ) AS unread_vehicle_days_rows,
     energy_kwh,
     cost_eur,
     savings_eur,

@@ -2,7 +2,7 @@
 -- Needs the tables asked_days(session_day), finality, changes, maturity, quarantined_records and measures of those days, and the
 -- macro ratio.
 SELECT
-    finality.* EXCLUDE (vehicles_held, vehicles_mismatched, vehicles_complete),
+    finality.* EXCLUDE (vehicles_held, vehicles_mismatched, vehicles_complete, unread),
     ratio(vehicles_read, vehicles_due) AS read_coverage,
     ratio(sessions_accepted, sessions_listed) AS listed_coverage,
     changed_after_final,

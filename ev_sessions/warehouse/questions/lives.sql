@@ -3,8 +3,10 @@ SELECT electric_vehicle_id, first_day, last_day
 FROM (
     SELECT
         electric_vehicle_id,
-        greatest(created_at::DATE, $first::DATE) AS first_day,
-        least(deleted_at::DATE + 1, missing_since::DATE, $last::DATE) AS last_day,
-    FROM raw.vehicles
+        greatest(life.first_day, $first::DATE) AS first_day,
+        least(life.last_day, $last::DATE) AS last_day,
+    FROM (
+{lives}
+    ) AS life
 )
 WHERE first_day <= last_day

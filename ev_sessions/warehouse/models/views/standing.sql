@@ -4,9 +4,6 @@ SELECT
     count(*) FILTER (is_own) AS days_derived,
     bool_and(is_final) AND days_derived = date_diff('day', report_{unit}, (report_{unit} + INTERVAL 1 {unit})::DATE) AS is_final,
     min(data_through) AS data_through,
-    (sum(vehicles_due) FILTER (is_own))::BIGINT AS vehicle_days_due,
-    (sum(vehicles_read) FILTER (is_own))::BIGINT AS vehicle_days_read,
-    ratio(vehicle_days_read, vehicle_days_due) AS read_coverage,
     ratio(sum(sessions_accepted) FILTER (is_own), sum(sessions_listed) FILTER (is_own)) AS listed_coverage,
 FROM (
     SELECT DISTINCT report_{unit}, session_day, date_trunc('{unit}', session_day)::DATE = report_{unit} AS is_own

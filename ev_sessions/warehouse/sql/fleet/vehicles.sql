@@ -33,13 +33,17 @@ SELECT
     electric_vehicle_id,
     (known.created_at, known.battery_capacity_kwh) IS DISTINCT FROM (listed.created_at, listed.battery_capacity_kwh)
         AS judged_otherwise,
-    coalesce(known.created_at::DATE, '-infinity') AS first_day,
-    least(known.deleted_at::DATE + 1, known.missing_since::DATE, DATE 'infinity') AS last_day,
-    coalesce(listed.created_at::DATE, '-infinity') AS new_first_day,
-    least(listed.deleted_at::DATE + 1, DATE 'infinity') AS new_last_day,
-FROM listed_vehicles AS listed
-JOIN raw.vehicles AS known USING (electric_vehicle_id)
-WHERE judged_otherwise OR (first_day, last_day) <> (new_first_day, new_last_day);
+    known.first_day,
+    known.last_day,
+    listed.first_day AS new_first_day,
+    listed.last_day AS new_last_day,
+FROM (
+{listed}
+) AS listed
+JOIN (
+{known}
+) AS known USING (electric_vehicle_id)
+WHERE judged_otherwise OR (known.first_day, known.last_day) <> (new_first_day, new_last_day);
 
 -- What was derived of them no longer follows from what is known: rules look at a vehicle, and coverage at how long it lived.
 -- The past of one that is new is nobody's yet; who reads it derives it.

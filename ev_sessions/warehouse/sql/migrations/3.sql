@@ -57,6 +57,17 @@ CREATE TABLE analytics.rule_hits (
     derived_by_run_id VARCHAR NOT NULL
 );
 
+CREATE TABLE analytics.unread_vehicle_days (
+    session_day DATE NOT NULL,
+    org_id UUID NOT NULL,
+    user_id UUID NOT NULL,
+    electric_vehicle_id UUID NOT NULL,
+    price_zone VARCHAR,
+    last_outcome VARCHAR,
+    derived_at TIMESTAMPTZ NOT NULL,
+    derived_by_run_id VARCHAR NOT NULL
+);
+
 -- A version began when the one before it ended. When one that had vanished came back is not known: the earliest it can be.
 CREATE TEMP TABLE former_versions AS
 SELECT electric_vehicle_id, id, version, max(replaced_at) AS replaced_at
