@@ -293,8 +293,15 @@ def test_a_month_is_final_and_covered_as_its_days_are(connection: duckdb.DuckDBP
     assert (month["listed_coverage"], month["is_final"], month["data_through"]) == (0.75, False, NOW)
     assert (month["days_derived"], month["sessions_per_active_vehicle_week"]) == (31, 14 / 31)
     insert(connection, RAW_FETCHES, read("v2", MARCH_31))
+    assert_tables_and_views_agree_on_months(connection)
     derive_days(connection, MARCH_31)
     assert [row["is_final"] for row in shown(connection, MEASURES[Period.MONTH, Group.USER])] == [True]
+    assert_tables_and_views_agree_on_months(connection)
+
+
+def assert_tables_and_views_agree_on_months(connection: duckdb.DuckDBPyConnection) -> None:
+    sum_months(connection, pending_months(connection), run_id="months", derived_at=NOW)
+    assert_stored_tables_and_views_say_the_same(connection)
 
 
 def test_a_day_says_how_far_it_is_read_in_each_of_its_rows(connection: duckdb.DuckDBPyConnection) -> None:
