@@ -26,9 +26,9 @@ _MEGABYTES = 128
 _PAST_QUARANTINE = """
     INSERT INTO raw.quarantine BY NAME
     SELECT
-        org_id, user_id, electric_vehicle_id, id::VARCHAR AS record_key, ['negative_energy: Energy below 0'] AS reasons,
-        true AS in_sessions, repeat('.', 600) AS payload, session_day AS first_day, session_day AS last_day, first_seen_at,
-        fetched_at, run_id
+        org_id, user_id, electric_vehicle_id, id::VARCHAR AS record_key, id AS session_id, ['negative_energy'] AS rules,
+        ['negative_energy: Energy below 0'] AS reasons, true AS in_sessions, repeat('.', 600) AS payload,
+        session_day AS first_day, session_day AS last_day, first_seen_at, fetched_at, run_id
     FROM raw.sessions
     WHERE energy_charged_kwh < 0
 """

@@ -219,7 +219,14 @@ RAW_QUARANTINE = Table(
             "The record's id, or the MD5 of its payload where it has none (numbered where several are alike)",
             required=True,
         ),
-        Column("reasons", "VARCHAR[]", "Why it cannot be used; each begins with the name of the rule and a colon", required=True),
+        Column("session_id", "UUID", "The record's id; null where it has none"),
+        Column("rules", "VARCHAR[]", "The rules that keep it out, by name", required=True),
+        Column(
+            "reasons",
+            "VARCHAR[]",
+            "Why each of these rules does, in their order: the name of the rule, a colon, and a text for people",
+            required=True,
+        ),
         Column(
             "in_sessions",
             "BOOLEAN",

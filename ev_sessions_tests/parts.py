@@ -41,11 +41,20 @@ def listed_vehicle(vehicle_id: UUID, owner: UUID = USER, **fields: object) -> Ro
 
 @dataclass(frozen=True)
 class Rejection:
-    """A record that ingest could not use."""
+    """A record that ingest could not use. `day` is that of a session outside the days asked for."""
 
     record_key: str
     reason: str = "malformed: energy_charged_kwh is not a number"
     payload: str = "{}"
+    day: date | None = None
+
+
+def id_in(record_key: str) -> UUID | None:
+    """The id of the record that has this key in quarantine; None: the key is not made from an id."""
+    try:
+        return UUID(record_key) if "-" in record_key else None
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -96,8 +105,20 @@ def _read(answer: Answer) -> Row:
 
 
 def _rejected(answer: Answer, record: Rejection) -> Row:
-    window = {"first_day": answer.first, "last_day": answer.last}
-    return _owned(answer, window | {"record_key": record.record_key, "reasons": [record.reason], "payload": record.payload})
+    own_id = id_in(record.record_key)
+    return _owned(
+        answer,
+        {
+            "first_day": answer.first,
+            "last_day": answer.last,
+            "record_key": record.record_key,
+            "session_id": None if own_id is None else str(own_id),
+            "rules": [record.reason.partition(":")[0]],
+            "reasons": [record.reason],
+            "payload": record.payload,
+            "session_day": record.day,
+        },
+    )
 
 
 def _write(path: Path, rows: Sequence[Row], schema: pa.Schema) -> None:

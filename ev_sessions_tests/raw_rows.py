@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -15,6 +15,7 @@ from ev_sessions.settings import ReportDate
 from ev_sessions.tables import ALL_TABLES, Table
 from ev_sessions.warehouse.derive import DeriveReport, derive
 from ev_sessions.warehouse.scripts import transaction
+from ev_sessions_tests.parts import id_in
 
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 6, 1, 3, 15, tzinfo=UTC)
@@ -89,12 +90,22 @@ def read(of: str, first: date, last: date | None = None, **changes: object) -> R
     }
 
 
-def kept_out(key: str, *, of: str = "v1", first: date = DAY, last: date | None = None, **changes: object) -> Row:
+def kept_out(
+    key: str,
+    *,
+    of: str = "v1",
+    first: date = DAY,
+    last: date | None = None,
+    reasons: Sequence[str] = ("malformed: not an object",),
+    **changes: object,
+) -> Row:
     """A record in quarantine that is no JSON at all."""
     return {
         **_owner(of),
         "record_key": key,
-        "reasons": ["malformed: not an object"],
+        "session_id": id_in(key),
+        "rules": [reason.partition(":")[0] for reason in reasons],
+        "reasons": list(reasons),
         "in_sessions": False,
         "payload": "garbage",
         "first_day": first,

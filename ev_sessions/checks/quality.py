@@ -15,17 +15,11 @@ from ev_sessions.days import DayRange
 from ev_sessions.resources import Clock, WarehouseResource
 from ev_sessions.tables import ANALYTICS_SESSIONS
 from ev_sessions.warehouse.figures import compare_published, compare_tables, in_words
-from ev_sessions.warehouse.quality import Hits, rule_hits, sessions_judged
-from ev_sessions.warehouse.rules import RULES, Family, Rule, Severity
+from ev_sessions.warehouse.rule_hits import Hits, rule_hits, sessions_judged
+from ev_sessions.warehouse.rules import RULES, About, Family, Rule, Severity
 
 # The metadata of a check names so many days, the newest; those before them are one row.
 _DAYS_SHOWN = 31
-
-# What is counted of these rules are days and vehicles: no share of the sessions.
-_NOT_OF_SESSIONS = {"unusual_volume", "count_mismatch"}
-
-# These rules are checks themselves.
-_BY_THEMSELVES = {"figures_disagree", "unreconciled"}
 
 _CONSEQUENCES = {Severity.ERROR: "Red", Severity.WARN: "Yellow", Severity.INFO: "Only counted"}
 
@@ -148,12 +142,12 @@ def _days_table(hits: Sequence[Hits], rules: Sequence[Rule]) -> dg.TableMetadata
 
 
 def _share(rule: Rule, count: int, judged: int) -> str:
-    return "" if rule.name in _NOT_OF_SESSIONS or not judged else f"{count / judged:.2%}"
+    return "" if rule.about not in {About.SESSION, About.RECORD} or not judged else f"{count / judged:.2%}"
 
 
 def _promise(family: Family) -> str:
     """What the check of a family says of itself."""
-    rules = [rule for rule in RULES if rule.family is family and rule.name not in _BY_THEMSELVES]
+    rules = [rule for rule in RULES if rule.family is family and rule.about is not About.SUMS]
     named = {severity: [rule.name for rule in rules if rule.severity is severity] for severity in Severity}
     told = [f"{_CONSEQUENCES[severity]}: {', '.join(names)}." for severity, names in named.items() if names]
     return " ".join([*told, "Blocks nothing: what an error rule keeps out is out of the derived tables already."])

@@ -17,7 +17,7 @@ from ev_sessions.settings import Settings
 from ev_sessions.tables import SESSION_FIELDS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import as_it_is_now, views_path
-from ev_sessions.warehouse.quality import RULES_ABOUT_ROWS, BadRow, BadRows, bad_rows, derived_days, rule_about_rows
+from ev_sessions.warehouse.rule_hits import RULES_ABOUT_ROWS, BadRow, BadRows, bad_rows, derived_days, rule_about_rows
 from ev_sessions.warehouse.rules import Family, Rule, Severity, UnknownRule
 
 _FIELDS = {field.name: field for field in SESSION_FIELDS}

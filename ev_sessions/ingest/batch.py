@@ -98,15 +98,17 @@ def _place_all(read: VehicleRead, rule: SessionDay) -> _Placed:
     asked = read.window.days
     for key, record in _keyed(read.answer.rejected):
         days = rejected_days(record.raw, asked, rule)
-        placed.refused.append(_refused(key, f"malformed: {record.reason}", record.raw, days))
+        told: Row = {"record_key": key, "session_id": record.record_id, "session_day": None, "payload": record.raw}
+        placed.refused.append(told | _window(days) | _because("malformed", record.reason))
     for session in read.answer.sessions:
         day = session_day(session, rule)
         match place(session, asked, rule):
             case Place.WITHIN:
                 placed.kept.append((session, day))
             case Place.OUTSIDE:
-                reason = f"outside_window: its {rule} falls on {day}, but {asked} was asked for"
-                placed.refused.append(_refused(str(session.id), reason, session.to_json(), asked))
+                key, reason = str(session.id), f"its {rule} falls on {day}, but {asked} was asked for"
+                told = {"record_key": key, "session_id": key, "session_day": day, "payload": session.to_json()}
+                placed.refused.append(told | _window(asked) | _because("outside_window", reason))
             case Place.LEFT_TO_ITS_OWN_DAY:
                 placed.left += 1
     return placed
@@ -141,8 +143,8 @@ def _told(read: VehicleRead) -> Row:
     }
 
 
-def _refused(record_key: str, reason: str, payload: str, days: DayRange) -> Row:
-    return {"record_key": record_key, "reasons": [reason], "payload": payload} | _window(days)
+def _because(rule: str, reason: str) -> Row:
+    return {"rules": [rule], "reasons": [f"{rule}: {reason}"]}
 
 
 def _keyed(records: Iterable[Rejected]) -> Iterator[tuple[str, Rejected]]:

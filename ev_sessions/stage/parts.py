@@ -30,6 +30,8 @@ READS_FILE = "reads.parquet"
 SESSIONS_FILE = "sessions.parquet"
 REJECTED_FILE = "rejected.parquet"
 
+_SCHEMAS = {READS_FILE: schemas.READS, SESSIONS_FILE: schemas.SESSIONS, REJECTED_FILE: schemas.REJECTED}
+
 _LOCK = ".lock"
 
 Columns = Mapping[str, Sequence[Any]]
@@ -101,9 +103,9 @@ def open_window(
 ) -> Iterator[WindowStage]:
     """The stage of the run called `run` over `days`, with the parts that dead runs of the same window left behind.
 
-    Parts read longer than `max_age` before `now` (aware UTC), and damaged ones, are deleted instead, whatever window a dead run
-    left them in. Leaving the context without an error removes the folder when no part is left in it; after an error the parts
-    stay for the next run.
+    Parts read longer than `max_age` before `now` (aware UTC), damaged ones, and those of a version that staged other columns are
+    deleted instead, whatever window a dead run left them in. Leaving the context without an error removes the folder when no part
+    is left in it; after an error the parts stay for the next run.
 
     Raises:
         StageFailed: the folder cannot be made.
@@ -156,7 +158,7 @@ def _clear_abandoned(root: Path, oldest: datetime) -> None:
 
 
 def _drop_unusable(stage: WindowStage, oldest: datetime) -> None:
-    """Delete what is too old, and what a failing disk or a person has damaged: it is asked for again."""
+    """Delete what is too old, was left by another version, or damaged by a failing disk or a person: it is asked for again."""
     for part in list(stage.parts):
         if not _is_usable(part, oldest):
             stage.drop(part)
@@ -168,11 +170,9 @@ def _is_usable(part: Path, oldest: datetime) -> bool:
 
 def _is_whole(part: Path) -> bool:
     try:
-        for name in (READS_FILE, SESSIONS_FILE, REJECTED_FILE):
-            pq.read_metadata(part / name)
+        return all(pq.read_schema(part / name).names == schema.names for name, schema in _SCHEMAS.items())
     except (OSError, pa.ArrowInvalid):
         return False
-    return True
 
 
 def _remove_if_empty(window: Path) -> None:

@@ -40,6 +40,9 @@ def _staged(table: Table) -> pa.Schema:
     return arrow_schema([column for column in table.columns if column.name not in _KNOWN_AT_LANDING])
 
 
+# What a landing asks before it lands anything, and does not keep.
+_FALLS_ON = Column("session_day", "DATE", "The day of a session that lies outside the days asked for; null: it cannot be typed")
+
 SESSIONS = _staged(RAW_SESSIONS)
 READS = _staged(RAW_FETCHES)
-REJECTED = _staged(RAW_QUARANTINE)
+REJECTED = pa.schema([*_staged(RAW_QUARANTINE), *arrow_schema([_FALLS_ON])])

@@ -10,6 +10,6 @@ Which module is for what, in the order of the data:
 - the past: `versions`, `difference`
 - the API's own sums: `reconciliation`, `comparison`
 
-Where a line of SQL stands: in `sql/` what lands, migrates and marks, step by step; in `models/` what deriving makes, and the views; in
-`questions/` what only asks.
+Where a line of SQL stands: in `sql/` what lands, migrates and marks, step by step; in `models/` what deriving makes, and the
+views; in `questions/` what only asks.
 """

@@ -26,7 +26,7 @@ from ev_sessions.tables import (
     Table,
 )
 from ev_sessions.warehouse.coverage import coverage
-from ev_sessions.warehouse.judging import facts, judged, quarantine, rule_hits, volume
+from ev_sessions.warehouse.judging import facts, judged, novelties, quarantine, rule_hits, volume
 from ev_sessions.warehouse.measures import measures_of
 from ev_sessions.warehouse.monthly import pending_months
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
@@ -181,7 +181,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, limits: Limits, values: Mappin
     """Say which sessions break which rules, list in quarantine what is kept out, and give back what was never found before."""
     _keep(connection, "judged", judged(limits), values)
     run_sql(connection, quarantine(limits), values)
-    rows = run_sql(connection, read_script("models/novelties.sql"), values).fetchall()
+    rows = run_sql(connection, novelties(), values).fetchall()
     return [Novelty(*row) for row in rows]
 
 

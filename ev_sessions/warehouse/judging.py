@@ -9,20 +9,20 @@ from decimal import Decimal
 
 from ev_sessions.limits import Limits
 from ev_sessions.tables import SESSION_FIELDS
-from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, REACH_DAYS, RULES, Family, Rule, Severity
+from ev_sessions.warehouse.rules import BY_NAME, NEIGHBOUR_DAYS, REACH_DAYS, RULES, Family, Rule, Severity
 from ev_sessions.warehouse.scripts import read_script
 
 ASKED_DAYS = "SELECT session_day FROM asked_days"
 
 # The sessions that the landing keeps out.
 _UNUSABLE = """
-    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id
+    SELECT electric_vehicle_id, session_id AS id
     FROM raw.quarantine
-    WHERE NOT in_sessions OR reasons[1] LIKE 'id_of_two_vehicles:%'
+    WHERE NOT in_sessions OR rules[1] = 'id_of_two_vehicles'
 """
 
-PAYLOAD = f"to_json(struct_pack({', '.join(f'{column.name} := session.{column.name}' for column in SESSION_FIELDS)}))"
-"""The SQL of the API's fields of a row of raw.sessions, called session, as JSON."""
+# The API's fields of a row of raw.sessions, called session, as JSON.
+_PAYLOAD = f"to_json(struct_pack({', '.join(f'{column.name} := session.{column.name}' for column in SESSION_FIELDS)}))"
 
 _BREAKS = {rule: rule.breaks for rule in RULES if rule.breaks}
 
@@ -56,7 +56,17 @@ def quarantine(limits: Limits) -> str:
     """The statements that bring raw.quarantine in line with the table judged: `models/quarantine.sql`."""
     rules = [rule for rule in _BREAKS if rule.severity is Severity.ERROR]
     reasons = " ".join(f"WHEN {_text(rule.name)} THEN {_reason(rule, limits)}" for rule in rules)
-    return read_script("models/quarantine.sql", reason=f"CASE name {reasons} END", payload=PAYLOAD)
+    return read_script("models/quarantine.sql", reason=f"CASE name {reasons} END", into_quarantine=into_quarantine())
+
+
+def into_quarantine() -> str:
+    """The statement that puts sessions into raw.quarantine: `models/into_quarantine.sql`."""
+    return read_script("models/into_quarantine.sql", payload=_PAYLOAD)
+
+
+def novelties() -> str:
+    """The statement that takes down what was never found before: `models/novelties.sql`."""
+    return read_script("models/novelties.sql", **{name: _BREAKS[BY_NAME[name]] for name in ("unknown_outcome", "new_field")})
 
 
 def volume(limits: Limits) -> str:
@@ -67,7 +77,19 @@ def volume(limits: Limits) -> str:
 def rule_hits() -> str:
     """The query of analytics.rule_hits: `models/rule_hits.sql`."""
     rules = ", ".join(f"({_text(rule.name)}, {_text(rule.family)}, {_text(rule.severity)})" for rule in RULES)
-    return read_script("models/rule_hits.sql", rules=f"FROM (VALUES {rules}) AS rules(rule, family, severity)")
+    return read_script(
+        "models/rule_hits.sql",
+        session_hits=session_hits("judged"),
+        rules=f"FROM (VALUES {rules}) AS rules(rule, family, severity)",
+    )
+
+
+def session_hits(verdicts: str) -> str:
+    """The query of the hits that count among `verdicts`, a relation as `judged` gives it: `models/session_hits.sql`.
+
+    A row for each session and rule.
+    """
+    return read_script("models/session_hits.sql", verdicts=verdicts)
 
 
 def _neighbours(limits: Limits, sessions: str, days: str, unusable: str) -> str:

@@ -19,24 +19,21 @@ import duckdb
 from ev_sessions.errors import PermanentError
 from ev_sessions.limits import Limits
 from ev_sessions.stage.parts import READS_FILE, REJECTED_FILE, SESSIONS_FILE
-from ev_sessions.tables import SESSION_FIELDS
-from ev_sessions.warehouse.judging import PAYLOAD
+from ev_sessions.warehouse.judging import into_quarantine
 from ev_sessions.warehouse.rules import BY_NAME, NEIGHBOUR_DAYS, REACH_DAYS
 from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
+from ev_sessions.warehouse.versions import CHANGEABLE
 
 # The API's fields in which a restated row differs from what it was.
 _CHANGED_FIELDS = "list_filter([{}], lambda field: field IS NOT NULL)".format(
-    ", ".join(
-        f"if(session.{name} IS DISTINCT FROM former.{name}, '{name}', NULL)"
-        for name in (*(column.name for column in SESSION_FIELDS[1:]), "extra")
-    )
+    ", ".join(f"if(session.{field.name} IS DISTINCT FROM former.{field.name}, '{field.name}', NULL)" for field in CHANGEABLE)
 )
 
 # SQL that is made from what stands elsewhere.
 _PARTS = {
     "changed_fields": _CHANGED_FIELDS,
     "id_of_two_vehicles": f"{BY_NAME['id_of_two_vehicles'].name}: {BY_NAME['id_of_two_vehicles'].meaning}",
-    "payload": PAYLOAD,
+    "into_quarantine": into_quarantine(),
     "neighbour_days": str(NEIGHBOUR_DAYS),
     "reach_days": str(REACH_DAYS),
 }
@@ -187,8 +184,7 @@ def _require_days_that_fit(connection: duckdb.DuckDBPyConnection, limits: Limits
             count(*),
             count(DISTINCT electric_vehicle_id)
         FROM rejections
-        WHERE reasons[1] LIKE 'outside_window:%'
-            AND coalesce(try_cast(regexp_extract(reasons[1], 'falls on ([0-9]+)-', 1) AS INTEGER) >= $first_year, true)
+        WHERE rules[1] = 'outside_window' AND year(session_day) >= $first_year
         """,
         {"first_year": limits.value("first_year")},
     )

@@ -45,9 +45,26 @@ NEIGHBOUR_DAYS = 8
 REACH_DAYS = 2 * NEIGHBOUR_DAYS
 
 
+class About(StrEnum):
+    """What a rule is about, and its hits count.
+
+    A session as it stands, by itself and among its neighbours; a record that the landing keeps out; a session day, with what it
+    lost or got late; a vehicle's read; sums, which have checks of their own.
+    """
+
+    SESSION = "session"
+    RECORD = "record"
+    DAY = "day"
+    READ = "read"
+    SUMS = "sums"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule, called as what is wrong where it is broken. `number` is the row of the specification that it comes from."""
+    """A rule, called as what is wrong where it is broken. `number` is the row of the specification that it comes from.
+
+    Those about a session, and no others, have a condition: `breaks`.
+    """
 
     number: int
     name: str
@@ -56,6 +73,7 @@ class Rule:
     meaning: str
     source: str
     breaks: str | None = None
+    about: About = About.SESSION
     judged_by: str = "warehouse/models/judged.sql"
     limits: tuple[str, ...] = ()
 
@@ -67,14 +85,15 @@ class Rule:
 _E, _W, _I = Severity.ERROR, Severity.WARN, Severity.INFO
 _IDENTITY, _TIME, _ENERGY, _SOC = Family.IDENTITY, Family.TIME, Family.ENERGY, Family.STATE_OF_CHARGE
 _MONEY, _SEQUENCE, _VOLUME = Family.MONEY, Family.SEQUENCE, Family.VOLUME
+_RECORD, _DAY, _READ, _SUMS = About.RECORD, About.DAY, About.READ, About.SUMS
 
 RULES = (
     Rule(1, "malformed", _IDENTITY, _E, "The record cannot be typed",
          "The API promises id and plug_in_time; every other value is null or of the contract's type",
-         judged_by="ingest/batch.py"),
+         about=_RECORD, judged_by="ingest/batch.py"),
     Rule(2, "id_of_two_vehicles", _IDENTITY, _E, "The same id also stands under another vehicle",
          "An id names one session; which of the two is right cannot be told",
-         judged_by="warehouse/sql/landing/6_quarantine.sql"),
+         about=_RECORD, judged_by="warehouse/sql/landing/6_quarantine.sql"),
     Rule(3, "no_end", _TIME, _W, "Neither unplugged nor an inferred end", "0.1 % of real home sessions",
          "session_end IS NULL"),
     Rule(4, "ends_before_plug_in", _TIME, _E, "The end lies before plug-in", "A stay cannot take less than no time",
@@ -109,9 +128,7 @@ RULES = (
     Rule(9, "soc_out_of_range", _SOC, _W,
          "A state of charge outside {soc_min_pct} to {soc_max_pct} % or a target below {target_soc_min_pct}: taken as unknown",
          "A percentage; what is out of range is no measurement",
-         "NOT (initial_as_sent BETWEEN {soc_min_pct} AND {soc_max_pct})"
-         " OR NOT (final_as_sent BETWEEN {soc_min_pct} AND {soc_max_pct})"
-         " OR NOT (target_as_sent BETWEEN {target_soc_min_pct} AND {soc_max_pct})",
+         "(initial_as_sent, final_as_sent, target_as_sent) IS DISTINCT FROM (initial_soc_pct, final_soc_pct, target_soc_pct)",
          limits=("soc_min_pct", "soc_max_pct", "target_soc_min_pct")),
     Rule(10, "soc_fell", _SOC, _W, "The state of charge fell by more than {soc_loss_pp} pp", "Charging does not empty a battery",
          "soc_gain_pct < -{soc_loss_pp}", limits=("soc_loss_pp",)),
@@ -208,22 +225,22 @@ RULES = (
     Rule(29, "outside_window", _VOLUME, _E,
          "Outside the days asked for; above {outside_share} of a landing's rows, from {outside_vehicles} vehicles, nothing lands",
          "What the API's from and to filter on is not stated",
-         judged_by="ingest/batch.py, warehouse/landing.py", limits=("outside_share", "outside_vehicles")),
+         about=_RECORD, judged_by="ingest/batch.py, warehouse/landing.py", limits=("outside_share", "outside_vehicles")),
     Rule(30, "count_mismatch", _VOLUME, _E, "Distinct ids and unreadable records are not as many as the API's total",
-         "Pages shift while sessions complete", judged_by="ingest/fetch.py"),
+         "Pages shift while sessions complete", about=_READ, judged_by="ingest/fetch.py"),
     Rule(31, "unusual_volume", _VOLUME, _W,
          "A day with less than {volume_min} or more than {volume_max} times the median sessions, or energy, "
          "of the same weekday in the 8 weeks before it, at the same age",
-         "Specification", judged_by="warehouse/models/volume.sql", limits=("volume_min", "volume_max")),
+         "Specification", about=_DAY, judged_by="warehouse/models/volume.sql", limits=("volume_min", "volume_max")),
     Rule(32, "vanished", _VOLUME, _W, "The API listed the session and does so no longer", "Kept in raw.session_versions",
-         judged_by="warehouse/models/rule_hits.sql"),
+         about=_DAY, judged_by="warehouse/models/rule_hits.sql"),
     Rule(32, "changed_after_final", _VOLUME, _W, "Appeared, changed or vanished after its day was final",
-         "Final says when a day was read, not that it cannot change", judged_by="warehouse/models/changes.sql"),
+         "Final says when a day was read, not that it cannot change", about=_DAY, judged_by="warehouse/models/changes.sql"),
     Rule(33, "figures_disagree", _MONEY, _E, "A derived table, or what is published, does not add up to analytics.sessions",
-         "0.00 EUR and 0 kWh of difference", judged_by="warehouse/figures.py"),
+         "0.00 EUR and 0 kWh of difference", about=_SUMS, judged_by="warehouse/figures.py"),
     Rule(34, "unreconciled", _MONEY, _W, "Count, energy or savings differ from the API's own by more than {reconciled_share}",
          "How the API cuts its periods is not stated: differences at the edges are shown, not judged",
-         judged_by="warehouse/comparison.py", limits=("reconciled_share",)),
+         about=_SUMS, judged_by="warehouse/comparison.py", limits=("reconciled_share",)),
 )  # fmt: skip
 
 BY_NAME = {rule.name: rule for rule in RULES}

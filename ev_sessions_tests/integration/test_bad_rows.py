@@ -22,7 +22,7 @@ from ev_sessions.settings import PublishedAccess
 from ev_sessions.tables import RAW_QUARANTINE, RAW_SESSIONS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.publish import publish
-from ev_sessions.warehouse.quality import RULES_ABOUT_ROWS
+from ev_sessions.warehouse.rule_hits import RULES_ABOUT_ROWS
 from ev_sessions.warehouse.rules import BY_NAME, Severity
 from ev_sessions_tests.pipeline import named, own_environment, pipeline_over, sandbox_with, trailing
 from ev_sessions_tests.raw_rows import DAY, derive_days, insert, kept_out, session, uid, vehicle
@@ -44,7 +44,10 @@ def whole(name: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - values
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Two days: a session in order, one kept out for two reasons, one flagged, one only counted, a record that is no session."""
+    """Two days: a session in order, one kept out for two reasons, one flagged, one only counted, a record that is no session.
+
+    What the one that is counted is counted for, the one that is kept out breaks too.
+    """
     folder = tmp_path_factory.mktemp("state")
     database = Database(folder / "ev_sessions.duckdb")
     with own_environment():
@@ -54,7 +57,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 connection,
                 RAW_SESSIONS,
                 whole("fine"),
-                whole("slip", of="v2", energy_charged_kwh=Decimal(20_000), price_zone="SE_4"),
+                whole("slip", of="v2", energy_charged_kwh=Decimal(20_000), actual_cost_eur=Decimal("-0.5"), price_zone="SE_4"),
                 whole("much", of="v3", day=NEXT, energy_charged_kwh=Decimal(120), actual_cost_eur=Decimal(30)),
                 whole("paid", of="v4", actual_cost_eur=Decimal("-0.5")),
             )
@@ -132,6 +135,12 @@ def test_what_is_only_counted_is_listed_where_it_is_asked_for(state: Path) -> No
     assert "negative_cost" not in broken(rows(state))
 
 
+def test_as_many_rows_are_listed_for_each_rule_as_the_daily_counts_say(state: Path) -> None:
+    with Database(state / "ev_sessions.duckdb").reading() as connection:
+        hits = dict(connection.execute("SELECT rule, sum(hits) FROM analytics.rule_hits GROUP BY rule").fetchall())
+    assert broken([row for severity in Severity for row in rows(state, "--severity", severity)]) == hits
+
+
 def test_the_limits_told_are_those_by_which_was_judged_whatever_the_reader_has_set(state: Path) -> None:
     for settings in ({}, {"limits": "energy_much_kwh=95,cost_unusual_max=9"}):
         (row,) = rows(state, "--rule", "much_energy", **settings)
@@ -162,7 +171,7 @@ def test_a_person_reads_the_row_then_the_reason_then_the_values_that_matter_then
 def test_a_spreadsheet_gets_a_column_for_every_field(state: Path) -> None:
     table = list(csv.DictReader(io.StringIO(bad_rows(state, "--csv").stdout)))
     (slip,) = [row for row in table if row["rule"] == "unit_slip"]
-    assert (slip["energy_charged_kwh"], slip["actual_cost_eur"], slip["is_at_home"]) == ("20000", "5", "")
+    assert (slip["energy_charged_kwh"], slip["actual_cost_eur"], slip["is_at_home"]) == ("20000", "-0.5", "")
     (record,) = [row for row in table if row["rule"] == "malformed"]
     # What moves the cursor is for no terminal and for no spreadsheet.
     assert (record["payload"], record["energy_charged_kwh"]) == ("{]", "")

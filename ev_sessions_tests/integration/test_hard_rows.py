@@ -306,7 +306,7 @@ def outcome(connection: duckdb.DuckDBPyConnection, rows: Iterable[Row]) -> Outco
         {UUID(str(row["id"])): set() for row in stored}
         | {session_id: {*errors, *warnings, *infos} for _, session_id, _, _, errors, warnings, infos in verdicts},
         {row["id"]: row for row in rows_of(connection, ANALYTICS_SESSIONS)},
-        {UUID(row["record_key"]): row["reasons"] for row in rows_of(connection, RAW_QUARANTINE)},
+        {row["session_id"]: row["rules"] for row in rows_of(connection, RAW_QUARANTINE)},
     )
 
 

@@ -242,9 +242,12 @@ def require_all_kept(connection: duckdb.DuckDBPyConnection, bodies: Sequence[byt
     without_id = Counter(vehicle for vehicle, name in entries.elements() if not is_id(name))
     assert without_id == Counter(vehicle for vehicle, name in sent if not is_id(name))
     assert max(Counter([*standing.values(), *entries.values(), 1])) == 1
-    told = rows(connection, "SELECT DISTINCT unnest(reasons) FROM raw.quarantine")
-    assert {reason.partition(":")[0] for (reason,) in told} <= ERRORS
-    assert rows(connection, "FROM raw.quarantine WHERE len(reasons) = 0") == []
+    told = rows(connection, "SELECT DISTINCT rules, reasons FROM raw.quarantine")
+    assert all([reason.partition(":")[0] for reason in reasons] == names for names, reasons in told)
+    assert {name for names, _ in told for name in names} <= ERRORS
+    assert rows(connection, "FROM raw.quarantine WHERE len(rules) = 0") == []
+    keys = rows(connection, "SELECT record_key, session_id::VARCHAR FROM raw.quarantine")
+    assert all(own_id == (key if is_id(key) else None) for key, own_id in keys)
 
 
 def ids_in(body: bytes) -> list[object]:

@@ -76,9 +76,13 @@ def test_sessions_tell_of_each_other_what_a_look_at_every_pair_tells_whichever_d
 
 def listed(row: Row, *, clashes: bool) -> Row:
     """The entry in quarantine of a session that the landing found under two vehicles, or that came in no usable form since."""
-    entry = kept_out(str(row["id"]), electric_vehicle_id=row["electric_vehicle_id"], first=row["session_day"])
-    reasons = ["id_of_two_vehicles: ...", "long_since_mended: ..."]
-    return entry | {"in_sessions": True, "reasons": reasons} if clashes else entry
+    return kept_out(
+        str(row["id"]),
+        first=row["session_day"],
+        reasons=["id_of_two_vehicles: ...", "long_since_mended: ..."] if clashes else ["malformed: not an object"],
+        in_sessions=clashes,
+        electric_vehicle_id=row["electric_vehicle_id"],
+    )
 
 
 def test_of_a_chain_of_equal_sessions_each_is_counted_once(connection: duckdb.DuckDBPyConnection) -> None:

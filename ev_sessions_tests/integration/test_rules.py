@@ -86,13 +86,9 @@ def judged(connection: duckdb.DuckDBPyConnection, limits: Mapping[str, str] | No
         hits.setdefault(day, set()).update(names)
     return Verdicts(
         hits,
-        {UUID(row["record_key"]): {name_in(reason) for reason in row["reasons"]} for row in rows_of(connection, RAW_QUARANTINE)},
+        {row["session_id"]: set(row["rules"]) for row in rows_of(connection, RAW_QUARANTINE)},
         {row["id"]: set(row["flags"]) for row in rows_of(connection, ANALYTICS_SESSIONS)},
     )
-
-
-def name_in(reason: str) -> str:
-    return reason.partition(":")[0]
 
 
 # Every case, under the limits as they are and under others
@@ -180,7 +176,7 @@ def test_errors_keep_out_warnings_are_flags_and_information_is_only_counted(verd
 
 
 @pytest.mark.parametrize("value", ["999999.999999", "-999999.999999", "0", "0.000001", "12.5"])
-def test_rules_judge_by_limits_of_any_size(connection: duckdb.DuckDBPyConnection, value: str) -> None:
+def test_no_limit_makes_judging_fail(connection: duckdb.DuckDBPyConnection, value: str) -> None:
     add_cases(connection)
     judged(connection, {limit.name: value for limit in LIMITS})
     assert len(rows_of(connection, ANALYTICS_SESSIONS)) + len(rows_of(connection, RAW_QUARANTINE)) == len(
@@ -242,7 +238,9 @@ def test_a_session_that_an_error_keeps_out_is_listed_with_its_payload_and_every_
         "ends_before_plug_in: The end lies before plug-in",
         "negative_energy: Energy below 0",
     ]
-    assert (entry["record_key"], entry["in_sessions"], entry["electric_vehicle_id"]) == (str(session_id), True, uid("v1"))
+    assert [reason.partition(":")[0] for reason in entry["reasons"]] == entry["rules"]
+    assert (entry["record_key"], entry["session_id"]) == (str(session_id), session_id)
+    assert (entry["in_sessions"], entry["electric_vehicle_id"]) == (True, uid("v1"))
     assert (entry["first_day"], entry["last_day"]) == (DAY, DAY)
     payload = json.loads(entry["payload"], parse_float=Decimal)
     assert payload.keys() == {field.name for field in SESSION_FIELDS}

@@ -117,10 +117,9 @@ def stay(number: int, day: date, hours: float = 6, *, at: float = 12, **fields: 
 
 def reasons(connection: duckdb.DuckDBPyConnection) -> dict[tuple[int, int], list[str]]:
     """The rules for which each session is kept out, by vehicle and session."""
-    return {
-        (row["electric_vehicle_id"].int, UUID(row["record_key"]).int): [reason.partition(":")[0] for reason in row["reasons"]]
-        for row in rows_of(connection, RAW_QUARANTINE)
-    }
+    entries = rows_of(connection, RAW_QUARANTINE)
+    assert all([reason.partition(":")[0] for reason in entry["reasons"]] == entry["rules"] for entry in entries)
+    return {(entry["electric_vehicle_id"].int, entry["session_id"].int): entry["rules"] for entry in entries}
 
 
 def flags(connection: duckdb.DuckDBPyConnection) -> dict[int, list[str]]:
@@ -228,7 +227,7 @@ def test_an_id_of_two_vehicles_is_listed_with_what_else_is_wrong_until_one_of_th
 def test_the_limits_of_what_may_lie_outside_the_days_asked_for_can_be_replaced(
     land_answers: Land, limits: Mapping[str, float], lands: object
 ) -> None:
-    outside = [Rejection("x", "outside_window: its plug_in_time falls on 2026-01-01")]
+    outside = [Rejection("x", "outside_window: not then", day=date(2026, 1, 1))]
     answers = [answer(stay(car.int, MONDAY), vehicle=car, rejected=outside) for car in (CAR, OTHER_CAR)]
     if lands:
         assert land_answers(*answers, limits=limits).quarantined == 2
@@ -432,7 +431,7 @@ def verdicts(connection: duckdb.DuckDBPyConnection) -> list[list[tuple[Any, ...]
     queries = (
         """
         SELECT
-            electric_vehicle_id, record_key, reasons, in_sessions, payload, first_day, last_day, fetched_at,
+            electric_vehicle_id, record_key, session_id, rules, reasons, in_sessions, payload, first_day, last_day, fetched_at,
             if(in_sessions, first_seen_at, NULL)
         FROM raw.quarantine
         """,

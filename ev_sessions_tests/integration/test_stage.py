@@ -178,6 +178,14 @@ def test_a_damaged_part_is_deleted_so_that_its_vehicles_are_asked_again(tmp_path
         assert vehicles(stage) == ["v2"]
 
 
+def test_a_part_of_a_version_that_staged_other_columns_is_deleted_so_that_its_vehicles_are_asked_again(tmp_path: Path) -> None:
+    leave_parts(tmp_path, "a", "v1", "v2")
+    (former,) = tmp_path.rglob("part-00001/rejected.parquet")
+    pq.write_table(pq.read_table(former).drop_columns(["rules"]), former)
+    with open_stage(tmp_path, "b") as stage:
+        assert vehicles(stage) == ["v2"]
+
+
 def test_no_folder_is_left_of_a_window_that_was_landed(tmp_path: Path) -> None:
     with open_stage(tmp_path, "a") as stage:
         write(stage, "v1")

@@ -736,12 +736,21 @@ def test_a_session_that_is_now_malformed_leaves_for_the_quarantine_and_returns_w
     report = land_answers(_week(later=1, rejected=[malformed]))
     assert (report.quarantined, report.days[MONDAY].quarantined, report.touched_days) == (1, 1, [MONDAY])
     assert _versions(connection) == [(1, 1, "quarantined", READ_AT + HOUR)]
-    assert _rows(connection, "SELECT reasons, payload, first_day, last_day FROM raw.quarantine") == [
-        ([malformed.reason], malformed.payload, MONDAY, SUNDAY)
+    assert _rows(connection, "SELECT session_id, rules, reasons, payload, first_day, last_day FROM raw.quarantine") == [
+        (UUID(int=1), ["malformed"], [malformed.reason], malformed.payload, MONDAY, SUNDAY)
     ]
 
     report = land_answers(_week(session(1, MONDAY), later=2, last=MONDAY))
     assert (_quarantine(connection), _standing(connection), report.touched_days) == ([], [1], [MONDAY])
+
+
+def test_a_record_without_an_id_is_taken_for_no_session_though_the_hash_of_its_payload_looks_like_an_id(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    land_answers(_week(session(1, MONDAY)))
+    land_answers(_week(later=1, rejected=[Rejection(UUID(int=1).hex)]))
+    assert _rows(connection, "SELECT record_key, session_id FROM raw.quarantine") == [(UUID(int=1).hex, None)]
+    assert _versions(connection) == [(1, 1, "vanished", READ_AT + HOUR)]
 
 
 def test_a_record_read_again_keeps_the_time_when_it_was_first_seen(
@@ -828,8 +837,10 @@ def test_an_id_under_two_vehicles_stays_in_raw_and_both_are_listed_until_the_cla
     report = land_answers(_week(session(1, SUNDAY), vehicle=OTHER_CAR))
     assert report.touched_days == [MONDAY, SUNDAY]
     assert _standing(connection) == [1, 1, 2]
-    listed = "SELECT electric_vehicle_id, record_key, reasons[1][:19] FROM raw.quarantine ORDER BY ALL"
-    assert _rows(connection, listed) == [(car, str(UUID(int=1)), "id_of_two_vehicles:") for car in (CAR, OTHER_CAR)]
+    listed = "SELECT electric_vehicle_id, record_key, session_id, rules, reasons[1][:19] FROM raw.quarantine ORDER BY ALL"
+    assert _rows(connection, listed) == [
+        (car, str(UUID(int=1)), UUID(int=1), ["id_of_two_vehicles"], "id_of_two_vehicles:") for car in (CAR, OTHER_CAR)
+    ]
 
     land_answers(_week(session(1, MONDAY), session(2, MONDAY), later=1))
     assert len(_quarantine(connection)) == 2
@@ -841,7 +852,7 @@ def test_an_id_under_two_vehicles_stays_in_raw_and_both_are_listed_until_the_cla
 def test_sessions_outside_the_days_asked_for_stop_the_landing_before_anything_is_written(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
-    outside = [Rejection("x", "outside_window: its plug_in_time falls on 2026-01-01")]
+    outside = [Rejection("x", "outside_window: not then", day=date(2026, 1, 1))]
     many = [session(number, MONDAY) for number in range(1, 101)]
     before = _everything(connection)
     with pytest.raises(WrongSessionDay, match="2 of 102 sessions, of 2 vehicles.*doctor --probe.*EV_SESSIONS_SESSION_DAY"):
@@ -852,14 +863,14 @@ def test_sessions_outside_the_days_asked_for_stop_the_landing_before_anything_is
 def test_a_few_sessions_outside_the_days_asked_for_are_quarantined(
     connection: duckdb.DuckDBPyConnection, land_answers: Land
 ) -> None:
-    outside = [Rejection("x", "outside_window: its plug_in_time falls on 2026-01-01")]
+    outside = [Rejection("x", "outside_window: not then", day=date(2026, 1, 1))]
     land_answers(_week(session(1, MONDAY), rejected=outside))
     many = [session(number, MONDAY) for number in range(2, 202)]
     land_answers(_week(*many, vehicle=OTHER_CAR, rejected=outside), _week(later=1, rejected=outside))
     assert _quarantine(connection) == ["x", "x"]
 
 
-_OUTSIDE = Rejection(str(UUID(int=1)), "outside_window: its plug_in_time falls on 2026-03-02, but 2026-03-08 was asked for")
+_OUTSIDE = Rejection(str(UUID(int=1)), "outside_window: not on Sunday", day=MONDAY)
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -889,11 +900,11 @@ def test_a_session_that_the_answer_about_its_own_day_puts_outside_goes_into_quar
     assert (_standing(connection), _quarantine(connection)) == ([], [_OUTSIDE.record_key])
 
 
-@pytest.mark.parametrize("day", ["0001-01-01", "1970-01-01", "2014-12-31"])
+@pytest.mark.parametrize("day", [date(1, 1, 1), date(1970, 1, 1), date(2014, 12, 31)])
 def test_sessions_of_days_that_no_session_can_have_say_nothing_of_how_the_api_lists_days(
-    connection: duckdb.DuckDBPyConnection, land_answers: Land, day: str
+    connection: duckdb.DuckDBPyConnection, land_answers: Land, day: date
 ) -> None:
-    outside = [Rejection("x", f"outside_window: its plug_in_time falls on {day}, but 2026-03-02..2026-03-08 was asked for")]
+    outside = [Rejection("x", "outside_window: not in that week", day=day)]
     land_answers(_week(session(1, MONDAY), rejected=outside), _week(vehicle=OTHER_CAR, rejected=outside))
     assert (_standing(connection), _quarantine(connection)) == ([1], ["x", "x"])
 

@@ -74,7 +74,7 @@ def database(tmp_path: Path) -> Database:
         told = {"session_outcome": "Ada Lovelace", "extra": _OF_A_PERSON, "fetched_at": NOW}
         _old_row(connection, "raw.sessions", **owner, **seen, **told, id=owner["user_id"], version=2)
         for key, reason, payload in (
-            ("0", "well_formed: not an object", '{"id": 7, "note": "Ada, \\"Lady\\" Lovelace"}'),
+            ("0" * 32, "well_formed: not an object", '{"id": 7, "note": "Ada, \\"Lady\\" Lovelace"}'),
             ("1", "within_window: too late", '"Ada Lovelace"'),
             (str(owner["user_id"]), "key_unique: elsewhere too", "[]"),
         ):
@@ -133,13 +133,16 @@ def test_a_session_under_two_vehicles_is_listed_on_its_own_day(database: Databas
     assert days == {(False, TOUCHED_DAY, TOUCHED_DAY), (True, OPEN_DAY, OPEN_DAY)}
 
 
-def test_reasons_of_quarantine_have_the_names_of_the_rules(database: Database) -> None:
+def test_quarantine_has_the_names_of_the_rules_and_the_ids_of_those_records_that_have_one(database: Database) -> None:
     with database.writing() as connection:
-        kept_out = [(entry["reasons"], entry["in_sessions"]) for entry in rows_of(connection, RAW_QUARANTINE)]
+        kept_out = [
+            (entry["rules"], entry["reasons"], entry["session_id"], entry["in_sessions"])
+            for entry in rows_of(connection, RAW_QUARANTINE)
+        ]
     assert sorted(kept_out) == [
-        (["id_of_two_vehicles: elsewhere too"], True),
-        (["malformed: not an object"], False),
-        (["outside_window: too late"], False),
+        (["id_of_two_vehicles"], ["id_of_two_vehicles: elsewhere too"], vehicle("v1")["user_id"], True),
+        (["malformed"], ["malformed: not an object"], None, False),
+        (["outside_window"], ["outside_window: too late"], None, False),
     ]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import ev_sessions
 from ev_sessions.limits import LIMITS, Limit, Limits
-from ev_sessions.warehouse.rules import RULES, Family, Rule, Severity
+from ev_sessions.warehouse.rules import RULES, About, Family, Rule, Severity
 
 NAMES = [rule.name for rule in RULES]
 BY_ZONE = [limit for limit in LIMITS if limit.by_zone]
@@ -62,6 +62,10 @@ def test_every_limit_is_used_by_a_rule_and_no_rule_uses_one_that_is_not_there() 
 def test_a_rule_names_files_that_are_there_as_those_that_judge_it(rule: Rule) -> None:
     package = Path(ev_sessions.__file__).parent
     assert [path for path in rule.judged_by.split(", ") if not (package / path).is_file()] == []
+
+
+def test_a_rule_has_a_condition_just_where_it_is_about_a_session() -> None:
+    assert {rule for rule in RULES if rule.breaks} == {rule for rule in RULES if rule.about is About.SESSION}
 
 
 def test_a_rule_tells_its_meaning_with_the_limits_of_a_zone_or_of_all() -> None:

@@ -5,11 +5,11 @@ SELECT kind, name, min(session_day) AS session_day, $derived_at AS found_at, $ru
 FROM (
     SELECT 'session_outcome' AS kind, session_outcome AS name, session_day
     FROM raw.sessions
-    WHERE session_outcome <> 'not_at_home' AND session_day IN (SELECT session_day FROM asked_days)
+    WHERE {unknown_outcome} AND session_day IN (SELECT session_day FROM asked_days)
     UNION ALL
     SELECT 'field', unnest(json_keys(extra)), session_day
     FROM raw.sessions
-    WHERE extra IS NOT NULL AND session_day IN (SELECT session_day FROM asked_days)
+    WHERE {new_field} AND session_day IN (SELECT session_day FROM asked_days)
 )
 ANTI JOIN raw.novelties USING (kind, name)
 GROUP BY kind, name

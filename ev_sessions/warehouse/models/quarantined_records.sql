@@ -1,11 +1,13 @@
 -- Records kept out, each on exactly one of the days asked for: the table asked_days(session_day). One that stands in raw.sessions is
 -- listed under its own day.
-SELECT session_day, electric_vehicle_id, record_key, in_sessions, reasons, payload
+SELECT session_day, electric_vehicle_id, record_key, session_id, in_sessions, rules, reasons, payload
 FROM (
     SELECT
         electric_vehicle_id,
         record_key,
+        session_id,
         in_sessions,
+        rules,
         reasons,
         payload,
         -- A payload can be anything, also no JSON at all.

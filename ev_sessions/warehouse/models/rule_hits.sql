@@ -1,19 +1,14 @@
--- How often each rule was broken on the days asked for: of a session that is kept out only what keeps it out counts, so that the
--- hits of a warning are the sessions that it flags. Needs the tables asked_days(session_day), judged, quarantined_records,
+-- How often each rule was broken on the days asked for. Needs the tables asked_days(session_day), judged, quarantined_records,
 -- changes and volume of those days.
 WITH hits AS (
-    SELECT session_day, unnest(errors) AS rule
-    FROM judged
+    SELECT session_day, rule
+    FROM (
+{session_hits}
+    )
     UNION ALL
-    SELECT session_day, unnest(warnings || infos)
-    FROM judged
-    ANTI JOIN (
-        SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id FROM raw.quarantine
-    ) AS kept_out USING (electric_vehicle_id, id)
-    UNION ALL
-    SELECT session_day, split_part(reason, ':', 1)
-    FROM (SELECT session_day, in_sessions, unnest(reasons) AS reason FROM quarantined_records)
-    WHERE NOT in_sessions OR reason LIKE 'id_of_two_vehicles:%'
+    SELECT session_day, rule
+    FROM (SELECT session_day, in_sessions, unnest(rules) AS rule FROM quarantined_records)
+    WHERE NOT in_sessions OR rule = 'id_of_two_vehicles'
     UNION ALL
     -- A session that is not back on any day counts on the last one that it vanished from.
     SELECT session_day, 'vanished'

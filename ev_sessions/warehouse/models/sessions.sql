@@ -14,7 +14,7 @@ WITH accepted AS (
     ) AS fact
     ANTI JOIN {kept_out} AS kept_out
         ON kept_out.electric_vehicle_id = fact.electric_vehicle_id
-        AND try_cast(kept_out.record_key AS UUID) = fact.id
+        AND kept_out.session_id = fact.id
     LEFT JOIN (
         SELECT electric_vehicle_id, id, warnings FROM judged WHERE len(warnings) > 0
     ) AS flagged ON flagged.electric_vehicle_id = fact.electric_vehicle_id AND flagged.id = fact.id

@@ -7,17 +7,19 @@ FROM (
         session_day,
         electric_vehicle_id,
         record_key,
-        split_part(reason, ':', 1) AS rule,
-        trim(substr(reason, strpos(reason, ':') + 1)) AS meaning,
+        session_id,
+        rule,
+        -- A reason begins with the name of its rule.
+        substr(reason, length(rule) + 3) AS meaning,
         if(in_sessions, NULL, payload) AS payload,
     FROM (
-        SELECT *, unnest(reasons) AS reason
+        SELECT *, unnest(rules) AS rule, unnest(reasons) AS reason
         FROM (
 {quarantined_records}
         )
     )
     UNION ALL
-    SELECT session_day, electric_vehicle_id, id::VARCHAR, unnest(flags), NULL, NULL
+    SELECT session_day, electric_vehicle_id, id::VARCHAR, id, unnest(flags), NULL, NULL
     FROM analytics.sessions
     -- Before the flags are taken apart: most sessions have none.
     WHERE list_has_any(flags, $rules) AND session_day IN (SELECT session_day FROM asked_days)

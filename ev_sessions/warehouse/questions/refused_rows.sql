@@ -1,6 +1,6 @@
 -- Records that the API sent for a window to which they do not belong, of the windows that touch the days asked for.
 SELECT count(*)
 FROM raw.quarantine
-WHERE len(list_filter(reasons, lambda reason: starts_with(reason, 'outside_window:'))) > 0
+WHERE list_contains(rules, 'outside_window')
     AND first_day <= (SELECT max(session_day) FROM asked_days)
     AND last_day >= (SELECT min(session_day) FROM asked_days)

@@ -6,7 +6,7 @@ SELECT
     coalesce(entry.first_seen_at, session.first_seen_at) AS first_seen_at,
     entry.reasons,
     session.flags
-FROM (FROM raw.quarantine WHERE try_cast(record_key AS UUID) = $session_id) AS entry
+FROM (FROM raw.quarantine WHERE session_id = $session_id) AS entry
 FULL JOIN (FROM analytics.sessions WHERE id = $session_id) AS session
     ON session.electric_vehicle_id = entry.electric_vehicle_id
 LEFT JOIN raw.users AS owner ON owner.user_id = coalesce(entry.user_id, session.user_id)

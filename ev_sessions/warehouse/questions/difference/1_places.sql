@@ -19,8 +19,8 @@ SELECT electric_vehicle_id, id, session_day FROM raw.sessions SEMI JOIN (FROM st
 UNION
 SELECT electric_vehicle_id, stays.id, first_day AS session_day
 FROM raw.quarantine
-JOIN (SELECT DISTINCT id FROM stays) AS stays ON stays.id = try_cast(record_key AS UUID)
-WHERE in_sessions AND reasons[1] LIKE 'id_of_two_vehicles:%';
+JOIN (SELECT DISTINCT id FROM stays) AS stays ON stays.id = session_id
+WHERE in_sessions AND rules[1] = 'id_of_two_vehicles';
 
 CREATE OR REPLACE TEMP TABLE near AS
 SELECT DISTINCT electric_vehicle_id, session_day + apart::INTEGER AS session_day

@@ -12,12 +12,12 @@ SELECT electric_vehicle_id, id
 FROM ({rows})
 WHERE id IN (SELECT id FROM ({rows}) GROUP BY id HAVING count(*) > 1)
 UNION
-SELECT electric_vehicle_id, try_cast(record_key AS UUID)
+SELECT electric_vehicle_id, session_id
 FROM raw.quarantine
 WHERE first_seen_at <= $known_at
-    AND (NOT in_sessions OR (reasons[1] LIKE 'id_of_two_vehicles:%' AND $known_at::TIMESTAMPTZ = 'infinity'))
+    AND (NOT in_sessions OR (rules[1] = 'id_of_two_vehicles' AND $known_at::TIMESTAMPTZ = 'infinity'))
 UNION
-SELECT electric_vehicle_id, try_cast(record_key AS UUID)
+SELECT electric_vehicle_id, session_id
 FROM raw.quarantine_past
 WHERE first_seen_at <= $known_at AND left_at > $known_at;
 
@@ -25,9 +25,9 @@ CREATE OR REPLACE TEMP TABLE judged AS
 {judged};
 
 CREATE OR REPLACE TEMP TABLE kept_out AS
-SELECT electric_vehicle_id, id::VARCHAR AS record_key FROM judged WHERE len(errors) > 0
+SELECT electric_vehicle_id, id AS session_id FROM judged WHERE len(errors) > 0
 UNION
-SELECT electric_vehicle_id, id::VARCHAR FROM unusable;
+SELECT electric_vehicle_id, id FROM unusable;
 
 CREATE OR REPLACE TEMP TABLE accepted_{step} AS
 SELECT

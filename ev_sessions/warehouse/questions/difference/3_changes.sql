@@ -32,12 +32,12 @@ unusable_then AS (
     GROUP BY electric_vehicle_id, id
     HAVING arg_max(end_reason, replaced_at) = 'quarantined'
     UNION
-    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id
+    SELECT electric_vehicle_id, session_id AS id
     FROM raw.quarantine_past
     WHERE first_seen_at <= $instant AND left_at > $instant
 ),
 unusable_now AS (
-    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id FROM raw.quarantine WHERE NOT in_sessions
+    SELECT electric_vehicle_id, session_id AS id FROM raw.quarantine WHERE NOT in_sessions
 )
 SELECT
     CASE

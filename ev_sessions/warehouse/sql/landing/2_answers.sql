@@ -51,9 +51,9 @@ SELECT DISTINCT ON (electric_vehicle_id, record_key, fetched_at)
     record.* REPLACE (
         record.org_id::UUID AS org_id,
         record.user_id::UUID AS user_id,
-        record.electric_vehicle_id::UUID AS electric_vehicle_id
-    ),
-    try_cast(record_key AS UUID) AS session_id
+        record.electric_vehicle_id::UUID AS electric_vehicle_id,
+        record.session_id::UUID AS session_id
+    )
 FROM read_parquet($rejected, union_by_name = true) AS record
 WHERE (record.electric_vehicle_id::UUID, record.fetched_at) IN (
     SELECT (electric_vehicle_id, fetched_at) FROM new_reads WHERE good

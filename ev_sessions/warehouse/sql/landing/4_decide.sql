@@ -37,10 +37,10 @@ SELECT id FROM sightings
 UNION
 SELECT session_id FROM rejections WHERE session_id IS NOT NULL
 UNION
-SELECT try_cast(record_key AS UUID)
+SELECT session_id
 FROM raw.quarantine
 SEMI JOIN landing_reads USING (electric_vehicle_id)
-WHERE try_cast(record_key AS UUID) IS NOT NULL AND (NOT in_sessions OR reasons[1] LIKE 'id_of_two_vehicles:%');
+WHERE session_id IS NOT NULL AND (NOT in_sessions OR rules[1] = 'id_of_two_vehicles');
 
 -- The one pass over the whole table reads no more than is needed to find the rows; then only the row groups that hold them.
 CREATE OR REPLACE TEMP TABLE located AS

@@ -31,7 +31,7 @@ WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR kn
     -- An answer about other days says nothing of a session that stands on its own.
     AND NOT EXISTS (
         FROM present
-        WHERE rejection.reasons[1] LIKE 'outside_window:%'
+        WHERE rejection.rules[1] = 'outside_window'
             AND present.electric_vehicle_id = rejection.electric_vehicle_id
             AND present.id = rejection.session_id
             AND present.session_day NOT BETWEEN rejection.first_day AND rejection.last_day
@@ -60,12 +60,12 @@ FROM (
     FROM raw.quarantine AS entry
     JOIN fresh
         ON fresh.electric_vehicle_id = entry.electric_vehicle_id
-        AND fresh.id = try_cast(entry.record_key AS UUID)
+        AND fresh.id = entry.session_id
     WHERE NOT entry.in_sessions
         AND (
             fresh.fetched_at > entry.fetched_at
             OR (
-                entry.reasons[1] LIKE 'outside_window:%'
+                entry.rules[1] = 'outside_window'
                 AND fresh.superseded_at IS NULL
                 AND fresh.session_day NOT BETWEEN entry.first_day AND entry.last_day
             )
@@ -75,15 +75,15 @@ GROUP BY ALL;
 
 -- Rule 2: the same id under two vehicles. Both rows stay in raw.sessions, and both are listed here.
 CREATE OR REPLACE TEMP TABLE clashing AS
-SELECT electric_vehicle_id, id, session_day
+SELECT electric_vehicle_id, id, session_day, ['id_of_two_vehicles'] AS rules, ['{id_of_two_vehicles}'] AS reasons
 FROM present
 QUALIFY count(*) OVER (PARTITION BY id) > 1;
 
 -- To tell afterwards which rows came under quarantine or out of it.
 CREATE OR REPLACE TEMP TABLE quarantined_before AS
-SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id, in_sessions, reasons[1] LIKE 'id_of_two_vehicles:%' AS clashes
+SELECT electric_vehicle_id, session_id AS id, in_sessions, rules[1] = 'id_of_two_vehicles' AS clashes
 FROM raw.quarantine
-SEMI JOIN concerned ON concerned.id = try_cast(record_key AS UUID);
+SEMI JOIN concerned ON concerned.id = session_id;
 
 -- A record whose own day is unknown counts on the first of its days. Where that was, it counts no more.
 CREATE OR REPLACE TEMP TABLE uncounted AS
@@ -114,7 +114,7 @@ USING (
 WHERE gone.electric_vehicle_id = entry.electric_vehicle_id AND gone.record_key = entry.record_key;
 
 INSERT INTO raw.quarantine BY NAME
-SELECT * EXCLUDE (session_id), false AS in_sessions, $run_id AS run_id
+SELECT * EXCLUDE (session_day), false AS in_sessions, $run_id AS run_id
 FROM entering;
 
 -- Of the other records, which stand in raw.sessions, only this rule is decided here: it stands before all reasons that deriving
@@ -123,57 +123,35 @@ CREATE OR REPLACE TEMP TABLE listed AS
 SELECT
     electric_vehicle_id,
     id,
-    record_key,
     session_day,
     fresh.fetched_at,
-    array_to_string(reasons, ' ') LIKE '%in_the_future:%' AS in_the_future
+    list_contains(rules, 'in_the_future') AS in_the_future
 FROM fresh
 JOIN (
-    SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id, record_key, reasons FROM raw.quarantine WHERE in_sessions
+    SELECT electric_vehicle_id, session_id AS id, rules FROM raw.quarantine WHERE in_sessions
 ) AS entry USING (electric_vehicle_id, id)
 WHERE superseded_at IS NULL;
 
 UPDATE raw.quarantine AS entry
 SET first_day = session_day, last_day = session_day, fetched_at = listed.fetched_at, run_id = $run_id
 FROM listed
-WHERE entry.electric_vehicle_id = listed.electric_vehicle_id AND entry.record_key = listed.record_key;
+WHERE entry.in_sessions AND entry.electric_vehicle_id = listed.electric_vehicle_id AND entry.session_id = listed.id;
 
 UPDATE raw.quarantine AS entry
-SET reasons = reasons[2:]
+SET rules = rules[2:], reasons = reasons[2:]
 FROM concerned
-WHERE entry.in_sessions
-    AND entry.reasons[1] LIKE 'id_of_two_vehicles:%'
-    AND try_cast(entry.record_key AS UUID) = concerned.id;
+WHERE entry.in_sessions AND entry.rules[1] = 'id_of_two_vehicles' AND entry.session_id = concerned.id;
 
 UPDATE raw.quarantine AS entry
-SET reasons = ['{id_of_two_vehicles}'] || reasons
+SET rules = clashing.rules || entry.rules, reasons = clashing.reasons || entry.reasons
 FROM clashing
-WHERE entry.in_sessions
-    AND entry.electric_vehicle_id = clashing.electric_vehicle_id
-    AND entry.record_key = clashing.id::VARCHAR;
+WHERE entry.in_sessions AND entry.electric_vehicle_id = clashing.electric_vehicle_id AND entry.session_id = clashing.id;
 
 DELETE FROM raw.quarantine
-WHERE in_sessions AND len(reasons) = 0;
+WHERE in_sessions AND len(rules) = 0;
 
-INSERT INTO raw.quarantine BY NAME
-SELECT
-    session.org_id,
-    session.user_id,
-    session.electric_vehicle_id,
-    session.id::VARCHAR AS record_key,
-    true AS in_sessions,
-    ['{id_of_two_vehicles}'] AS reasons,
-    {payload} AS payload,
-    session.session_day AS first_day,
-    session.session_day AS last_day,
-    session.first_seen_at,
-    session.fetched_at,
-    session.run_id,
-FROM raw.sessions AS session
-JOIN clashing
-    ON clashing.session_day = session.session_day
-    AND clashing.electric_vehicle_id = session.electric_vehicle_id
-    AND clashing.id = session.id
-ANTI JOIN raw.quarantine AS entry
-    ON entry.electric_vehicle_id = session.electric_vehicle_id
-    AND entry.record_key = session.id::VARCHAR;
+CREATE OR REPLACE TEMP TABLE kept_out AS
+FROM clashing
+ANTI JOIN (SELECT electric_vehicle_id, session_id AS id FROM raw.quarantine) AS entry USING (electric_vehicle_id, id);
+
+{into_quarantine};

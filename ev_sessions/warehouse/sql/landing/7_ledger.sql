@@ -48,9 +48,9 @@ JOIN (
     FROM (
         FROM quarantined_before
         UNION ALL
-        SELECT electric_vehicle_id, try_cast(record_key AS UUID), in_sessions, reasons[1] LIKE 'id_of_two_vehicles:%'
+        SELECT electric_vehicle_id, session_id, in_sessions, rules[1] = 'id_of_two_vehicles'
         FROM raw.quarantine
-        SEMI JOIN concerned ON concerned.id = try_cast(record_key AS UUID)
+        SEMI JOIN concerned ON concerned.id = session_id
     )
     GROUP BY electric_vehicle_id, id, in_sessions, clashes
     HAVING count(*) = 1
@@ -118,7 +118,7 @@ WITH near AS (
         false AS changed,
     FROM raw.sessions
     LEFT JOIN (
-        SELECT electric_vehicle_id, try_cast(record_key AS UUID) AS id FROM raw.quarantine
+        SELECT electric_vehicle_id, session_id AS id FROM raw.quarantine
     ) AS kept_out USING (electric_vehicle_id, id)
     WHERE electric_vehicle_id IN (SELECT electric_vehicle_id FROM changed_stays)
         AND session_day >= (SELECT min(session_day) - {reach_days} FROM changed_stays)

@@ -186,6 +186,8 @@ CREATE TABLE raw.quarantine (
     user_id UUID NOT NULL,
     electric_vehicle_id UUID NOT NULL,
     record_key VARCHAR NOT NULL,
+    session_id UUID,
+    rules VARCHAR[] NOT NULL,
     reasons VARCHAR[] NOT NULL,
     in_sessions BOOLEAN NOT NULL,
     payload VARCHAR NOT NULL,
@@ -196,26 +198,35 @@ CREATE TABLE raw.quarantine (
     run_id VARCHAR NOT NULL
 );
 
+-- A reason began with the name of a check.
+CREATE OR REPLACE TEMP MACRO rule_of(reason) AS
+    CASE split_part(reason, ':', 1)
+        WHEN 'well_formed' THEN 'malformed'
+        WHEN 'within_window' THEN 'outside_window'
+        WHEN 'key_unique' THEN 'id_of_two_vehicles'
+        ELSE split_part(reason, ':', 1)
+    END;
+
 INSERT INTO raw.quarantine BY NAME
 SELECT
     former.* REPLACE (
-        list_transform(reasons, lambda reason: CASE
-            WHEN reason LIKE 'well_formed:%' THEN replace(reason, 'well_formed:', 'malformed:')
-            WHEN reason LIKE 'within_window:%' THEN replace(reason, 'within_window:', 'outside_window:')
-            WHEN reason LIKE 'key_unique:%' THEN replace(reason, 'key_unique:', 'id_of_two_vehicles:')
-            ELSE reason
-        END) AS reasons,
+        list_transform(reasons, lambda reason: rule_of(reason) || substr(reason, strpos(reason, ':'))) AS reasons,
         if(regexp_matches(payload, '^\s*[\[{]'), without_texts(payload), '"(text)"') AS payload,
         -- A row that had moved left its entry where it was.
         coalesce(session.session_day, first_day) AS first_day,
         coalesce(session.session_day, last_day) AS last_day
     ),
-    reasons[1] LIKE 'key_unique:%' AS in_sessions
-FROM raw.quarantine_2 AS former
+    list_transform(former.reasons, lambda reason: rule_of(reason)) AS rules,
+    former.reasons[1] LIKE 'key_unique:%' AS in_sessions
+FROM (
+    -- The hash of a payload, which has no hyphens, could be taken for an id too.
+    SELECT *, CASE WHEN record_key LIKE '%-%-%-%-%' THEN try_cast(record_key AS UUID) END AS session_id
+    FROM raw.quarantine_2
+) AS former
 LEFT JOIN raw.sessions AS session
-    ON reasons[1] LIKE 'key_unique:%'
+    ON former.reasons[1] LIKE 'key_unique:%'
     AND session.electric_vehicle_id = former.electric_vehicle_id
-    AND session.id = try_cast(former.record_key AS UUID);
+    AND session.id = former.session_id;
 
 DROP TABLE raw.quarantine_2;
 
@@ -224,6 +235,8 @@ CREATE TABLE raw.quarantine_past (
     user_id UUID NOT NULL,
     electric_vehicle_id UUID NOT NULL,
     record_key VARCHAR NOT NULL,
+    session_id UUID,
+    rules VARCHAR[] NOT NULL,
     reasons VARCHAR[] NOT NULL,
     payload VARCHAR NOT NULL,
     first_day DATE NOT NULL,

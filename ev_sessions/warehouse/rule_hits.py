@@ -18,15 +18,13 @@ from ev_sessions.days import DayRange
 from ev_sessions.limits import Limits
 from ev_sessions.tables import SESSION_FIELDS
 from ev_sessions.warehouse import ledger
-from ev_sessions.warehouse.judging import judged
-from ev_sessions.warehouse.rules import BY_NAME, RULES, Rule, Severity, UnknownRule
+from ev_sessions.warehouse.judging import judged, session_hits
+from ev_sessions.warehouse.rules import BY_NAME, RULES, About, Rule, Severity, UnknownRule
 from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
 from ev_sessions.warehouse.settings_history import newest_settings
 
-_REFUSED_BY_THE_LANDING = {"malformed", "id_of_two_vehicles", "outside_window"}
-
-RULES_ABOUT_ROWS = tuple(rule for rule in RULES if rule.breaks or rule.name in _REFUSED_BY_THE_LANDING)
-"""Rules that single sessions or records break. The others are about days, or about what was read."""
+RULES_ABOUT_ROWS = tuple(rule for rule in RULES if rule.about in {About.SESSION, About.RECORD})
+"""Rules that single sessions or records break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ def bad_rows(
     records = read_script("models/quarantined_records.sql")
     run_sql(connection, read_script("questions/bad_rows.sql", quarantined_records=records), sought)
     if any(rule.severity is Severity.INFO for rule in rules):
-        run_sql(connection, read_script("questions/unusual_rows.sql", judged=judged(limits)), sought)
+        run_sql(connection, read_script("questions/unusual_rows.sql", session_hits=session_hits(f"({judged(limits)})")), sought)
     counts = connection.execute("SELECT rule, count(*) FROM bad_rows GROUP BY rule").fetchall()
     fields = ", ".join(f"session.{field.name}" for field in SESSION_FIELDS)
     shown = run_sql(connection, read_script("questions/shown_rows.sql", fields=fields), {"limit": limit}).fetchall()
