@@ -1,13 +1,14 @@
 """Users and vehicles, typed, and how lists of them are decoded.
 
-The types are an allow-list: a name, an address or an e-mail is never kept, not in a rejected record either. Texts that the
-supplier or the maker writes stay as they are: the customer number, maker and model; others only where they are a program's own
-values. Only ids and stamps have to fit their types. What merely describes a user or a vehicle is None where it makes no sense,
-for the sessions of a vehicle must not be lost to the spelling of its model.
+The types are an allow-list: a name, an address or an e-mail is never kept, not in a rejected record either. A text stays where it
+looks like what its field is for: a customer number, a country, one of a program's own values. Maker and model are words; what has
+signs that neither has, as e-mails and addresses do, is none. Only ids and stamps have to fit their types. What merely describes
+a user or a vehicle is None where it makes no sense, for the sessions of a vehicle must not be lost to the spelling of its model.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from datetime import MAXYEAR, datetime
 from decimal import Decimal
@@ -104,6 +105,11 @@ class _SentVehicle(msgspec.Struct):
     deleted_at: Stamp | None = None
 
 
+# No white space and no @, as the names and the e-mails of people have.
+_CUSTOMER_NUMBER = re.compile("[A-Za-z0-9][A-Za-z0-9._:/|+=~-]{0,63}")
+_COUNTRY = re.compile("[A-Za-z]{2}")
+_CAR = re.compile(r"\w[\w .+!()/'&-]{0,39}")
+
 _USER = msgspec.json.Decoder(_SentUser)
 _VEHICLE = msgspec.json.Decoder(_SentVehicle, float_hook=Decimal)
 
@@ -126,8 +132,8 @@ def _user(raw: str) -> User:
     return User(
         id=sent.id,
         role=_code(sent.role),
-        external_user_id=_text(sent.external_user_id),
-        country_iso2=_code(sent.country_iso2),
+        external_user_id=_text(sent.external_user_id, _CUSTOMER_NUMBER),
+        country_iso2=_text(sent.country_iso2, _COUNTRY),
         deleted_at=_utc(sent.deleted_at),
     )
 
@@ -139,8 +145,8 @@ def _vehicle(asked_user_id: UUID, raw: str) -> Vehicle:
     return Vehicle(
         id=sent.id,
         user_id=owner_id or asked_user_id,
-        manufacturer=_text(model.get("manufacturer")),
-        model=_text(model.get("model")),
+        manufacturer=_text(model.get("manufacturer"), _CAR),
+        model=_text(model.get("model"), _CAR),
         model_year=_year(model.get("year")),
         battery_capacity_kwh=_number(sent.battery_capacity_kwh),
         price_zone=_code(sent.price_zone),
@@ -157,9 +163,10 @@ def _utc(stamp: datetime | None) -> datetime | None:
     return None if stamp is None else to_utc(stamp)
 
 
-def _text(value: object) -> str | None:
-    """A text, or a number for one: the documentation's examples have both for the same field."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+def _text(value: object, form: re.Pattern[str]) -> str | None:
+    """A text of that form, or a number for one: the documentation's examples have both for the same field."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if form.fullmatch(text) else None
 
 
 def _code(value: object) -> str | None:

@@ -29,9 +29,10 @@ _HARMLESS = re.compile(f"{_SNAKE}|{_STAMP}|{_UUID}")
 # Short ones stand for whole words of a name: "city" is in "capacity", "lat" in "latency".
 _TELLING = re.compile(
     "name|mail|phone|mobil|dress|street|postal|postcode|owner|customer|driver|person|contact|birth|gender|passw"
-    "|latitude|longitude|location|position|coordinate|iban|plate|license"
+    "|latitude|longitude|location|position|coordinate|iban|plate|license|zip|msisdn"
     "|strasse|anschrift|adresse|telefon|rufnummer|handy|kunde|fahrer|halter|besitzer|inhaber|geburt|kennzeichen|standort"
-    "|(?:^|_)(?:ort|plz|stadt|city|town|house|zip|lat|lon|lng|geo|gps|tel|fax|vin|user|account|note|notes|comment|remark)(?:_|$)"
+    "|postleit|hausnum|hausnr|wohnort"
+    "|(?:^|_)(?:ort|plz|stadt|city|town|house|lat|lon|lng|geo|gps|tel|fax|vin|user|account|born|dob|note|notes|comment|remark)(?:_|$)"
 )
 
 

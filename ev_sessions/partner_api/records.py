@@ -53,12 +53,16 @@ _NUMBERS = (
 _OWN_FIELD = "(extra)"
 # A number field that holds a string: msgspec would take "12.3" and even "NaN" for a decimal.
 _TEXT_FOR_NUMBER = re.compile(rb'_(?:pct|kwh|kw|eur)"\s*:\s*"')
-# Texts that tell what is wrong with an id, a number or a stamp, and can be nothing else.
-_LIKE_AN_ID = re.compile(r"[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*")
+# Texts that tell what is wrong with an id, a number or a stamp, and are nothing else: a number of a telephone or a house is
+# shorter than most of an id, longer than an amount, and no date.
+_LIKE_AN_ID = re.compile("[0-9a-fA-F-]{16,40}")
 _LIKE_A_NUMBER = re.compile(
-    r"[+-]?[0-9]{0,12}(?:[.,][0-9]{0,12})?(?:[eE][+-]?[0-9]{1,3})? ?(?:kWh|Wh|kW|W|EUR|€|%)?|NaN|[+-]?Infinity"
+    r"[+-]?[0-9]{0,6}(?:[.,][0-9]{0,12})?(?:[eE][+-]?[0-9]{1,3})? ?(?:kWh|Wh|kW|W|EUR|€|%)?|NaN|[+-]?Infinity"
 )
-_LIKE_A_STAMP = re.compile(r"[0-9]{1,4}(?:[-+./:TtZz ]{1,2}[0-9]{1,9}){0,8}[Zz]?")
+_LIKE_A_STAMP = re.compile(
+    "(?:[0-9]{4}[-./][0-9]{1,2}[-./][0-9]{1,2}|[0-9]{1,2}[-./][0-9]{1,2}[-./][0-9]{4})"
+    "(?:[Tt ][0-9]{1,2}(?:[:.,][0-9]{1,9}){0,3} ?(?:[Zz]|[+-][0-9]{1,2}:?[0-9]{0,2})?)?"
+)
 _LEGIBLE = {
     "id": _LIKE_AN_ID,
     **dict.fromkeys(_NUMBERS, _LIKE_A_NUMBER),

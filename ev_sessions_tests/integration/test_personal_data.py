@@ -38,8 +38,8 @@ PERSONS = (
 TRACES = ("mustermann", "musterstra", "1010 wien", "ólafur", "þórðarson", "太郎", "o'brien", "the car", "quay road")
 """What each person would be known by, in small letters."""
 
-# What a supplier or a maker writes, which stays as it is; ids and stamps, without which a record is not healthy.
-USER_NEEDS = ("id", "deleted_at", "external_user_id")
+# Ids and stamps, without which a record is not healthy.
+USER_NEEDS = ("id", "deleted_at")
 VEHICLE_NEEDS = ("id", "created_at", "updated_at", "deleted_at")
 SESSION_NEEDS = SessionRecord.__struct_fields__[:-2]
 
@@ -77,7 +77,7 @@ class PlantedFleet(SimulatedFleet):
         for vehicle in vehicles:
             planted = with_persons(vehicle, VEHICLE_NEEDS)
             planted["owner"] = with_persons(vehicle["owner"], ("id",))
-            planted["device_model"] = with_persons(vehicle["device_model"], ("manufacturer", "model"))
+            planted["device_model"] = with_persons(vehicle["device_model"], ("manufacturer",)) | {"model": person(1)}
             healthy.append(planted)
         return [*healthy, *(each for vehicle in vehicles[:1] for each in broken(vehicle, (*VEHICLE_NEEDS, "owner")))]
 

@@ -139,7 +139,7 @@ def test_a_record_without_unknown_fields_reads_back_from_its_json() -> None:
 BROKEN = {
     "an id that is missing": f'{{"plug_in_time": "{PLUG_IN}"}}',
     "an id that is null": record_with(id="null"),
-    "an id that is no UUID": record_with(id='"4711"'),
+    "an id that is no UUID": record_with(id='"7c0e1b0e-3c5c-4b7e-9a55"'),
     "no plug-in": f'{{"id": "{SESSION_ID}"}}',
     "a plug-in that is null": record_with(plug_in_time="null"),
     "a stamp without a zone": record_with(plug_in_time='"2026-03-01T17:42:10"'),

@@ -73,13 +73,36 @@ def test_a_rejected_user_shows_nothing_personal(broken: dict[str, Any]) -> None:
     assert not any(word in rejected.raw + rejected.reason for word in PERSONAL)
 
 
-def test_what_should_be_a_code_and_is_another_text_is_unknown() -> None:
-    user = USER | {"role": "Jane Doe", "country_iso2": "Main Street 1"}
-    vehicle = VEHICLE | {"price_zone": "jane@example.org", "lifecycle_state": "Jane"}
-    ((user_read,), _) = read_users(json.dumps([user]).encode())
-    ((vehicle_read,), _) = read_vehicles(json.dumps([vehicle]).encode(), USER_ID)
-    assert (user_read.role, user_read.country_iso2) == (None, None)
-    assert (vehicle_read.price_zone, vehicle_read.lifecycle_state) == (None, None)
+@pytest.mark.parametrize("text", ["Jane Doe", "jane@example.org", "Jane Doe, Main Street 1", "+43 660 1234567", "山田 太郎", ""])
+def test_a_text_that_does_not_look_like_what_its_field_is_for_is_unknown(text: str) -> None:
+    ((user,), _) = read_users(json.dumps([USER | dict.fromkeys(("role", "country_iso2", "external_user_id"), text)]).encode())
+    ((vehicle,), _) = read_vehicles(
+        json.dumps([VEHICLE | dict.fromkeys(("price_zone", "lifecycle_state"), text)]).encode(), USER_ID
+    )
+    assert (user.role, user.country_iso2, user.external_user_id) == (None, None, None)
+    assert (vehicle.price_zone, vehicle.lifecycle_state) == (None, None)
+
+
+@pytest.mark.parametrize("number", ["K-1", "0000123456", "crm:eu/4711", "a3f0c7d2-5b7e-4a55-9a0d-7a1d3c110000"])
+def test_a_customer_number_stays_as_it_was_sent(number: str) -> None:
+    ((user,), _) = read_users(json.dumps([USER | {"external_user_id": number}]).encode())
+    assert user.external_user_id == number
+
+
+@pytest.mark.parametrize(
+    "name", ["Škoda", "Mercedes-Benz", "BYD", "e-Niro (2022)", "Lynk & Co", "Cee'd", "MINI/BMW", "500e 42 kWh"]
+)
+def test_maker_and_model_stay_as_they_were_sent(name: str) -> None:
+    model = {"manufacturer": name, "model": name}
+    ((vehicle,), _) = read_vehicles(json.dumps([VEHICLE | {"device_model": model}]).encode(), USER_ID)
+    assert (vehicle.manufacturer, vehicle.model) == (name, name)
+
+
+@pytest.mark.parametrize("text", ["jane@example.org", "Jane's car, Main Street 1", 'Jane "the car"', "Jane\nDoe", "a" * 41, " "])
+def test_what_no_maker_writes_is_no_maker_and_no_model(text: str) -> None:
+    model = {"manufacturer": text, "model": text}
+    ((vehicle,), _) = read_vehicles(json.dumps([VEHICLE | {"device_model": model}]).encode(), USER_ID)
+    assert (vehicle.manufacturer, vehicle.model) == (None, None)
 
 
 def test_a_user_that_is_no_object_is_rejected_without_its_text() -> None:
