@@ -242,6 +242,13 @@ def test_a_session_that_cannot_be_used_any_more_is_kept_out_by_a_rule(books: Boo
     assert of_cause(books.explain(since)) == {Cause.RULE: Effect(1, figures(-1, "-5", "-2", "-1"))}
 
 
+def test_a_session_that_broke_a_rule_before_it_could_not_be_used_counted_until_then(books: Books) -> None:
+    since = books.night(charged(1), charged(2))
+    books.night(charged(1), charged(2, energy_charged_kwh="-1"))
+    books.night(charged(1), malformed=[2])
+    assert of_cause(books.explain(since)) == {Cause.RULE: Effect(1, figures(-1, "-5", "-2", "-1"))}
+
+
 def test_a_session_that_could_not_be_used_for_a_while_is_let_in_by_a_rule(books: Books) -> None:
     books.night(charged(1), charged(2))
     since = books.night(charged(1), malformed=[2])
@@ -359,7 +366,7 @@ LISTED = st.builds(
     st.integers(1, 4),
     DAYS,
     hours=st.sampled_from([2, 7, 30, 24 * 36]),
-    energy_charged_kwh=st.sampled_from(["5", "5", "12.5", "300", None]),
+    energy_charged_kwh=st.sampled_from(["5", "5", "12.5", "300", "-1", None]),
     actual_cost_eur=st.sampled_from(["2", "-0.1", None]),
     actual_savings_eur=st.sampled_from(["1", "-3.000001", None]),
 )
@@ -368,6 +375,7 @@ NIGHTS = st.fixed_dictionaries(
     {
         "sessions": LISTS,
         "other": LISTS,
+        "malformed": st.sets(st.integers(1, 4), max_size=1),
         "report_date": st.sampled_from(["session_end", "session_end", "plug_in_time"]),
         "limits": st.sampled_from([{}, {}, {"energy_too_much_kwh": "10"}, {"overlap_minutes": "180"}]),
     }
@@ -379,10 +387,11 @@ NIGHTS = st.fixed_dictionaries(
 def test_whatever_happens_then_is_what_stood_then_and_the_causes_sum_to_the_change(books: Books, nights: list[Row]) -> None:
     empty(books.connection)
     own = Books(books.connection, books.folder)
-    instants = [
-        own.night(*night["sessions"], other=night["other"], report_date=night["report_date"], **night["limits"])
-        for night in nights
-    ]
+    instants = []
+    for night in nights:
+        malformed = night["malformed"] - {UUID(row["id"]).int for row in night["sessions"]}
+        lists = {"other": night["other"], "malformed": sorted(malformed)}
+        instants.append(own.night(*night["sessions"], **lists, report_date=night["report_date"], **night["limits"]))
     for since, stood in zip(instants, own.stored, strict=True):
         if stood.sessions or own.stored[-1].sessions:
             found = own.explain(since)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ev_sessions.days import DayRange
 from ev_sessions.limits import Limits
 from ev_sessions.settings import ReportDate
-from ev_sessions.tables import RAW_QUARANTINE, RAW_TOUCHED_DAYS
+from ev_sessions.tables import RAW_QUARANTINE, RAW_QUARANTINE_PAST, RAW_TOUCHED_DAYS, RULE_HITS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.derive import derive
 from ev_sessions.warehouse.landing import LandingReport, WrongSessionDay, land
@@ -79,10 +79,10 @@ def land_answers(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> Land:
     return land_them
 
 
-def derive_touched(connection: duckdb.DuckDBPyConnection, limits: Limits | None = None) -> None:
+def derive_touched(connection: duckdb.DuckDBPyConnection, limits: Limits | None = None, *, days: DayRange = IDLE_DAY) -> None:
     derive(
         connection,
-        IDLE_DAY,
+        days,
         run_id="derive",
         report_date=ReportDate.SESSION_END,
         lookback_days=14,
@@ -206,6 +206,38 @@ def test_records_that_cannot_be_typed_are_left_alone_by_deriving(
     touch_everything(connection)
     derive_touched(connection)
     assert reasons(connection) == {(CAR.int, 1): ["ends_before_plug_in"], (CAR.int, 9): ["malformed"]}
+
+
+def test_a_record_that_turns_up_on_another_day_counts_on_the_first_no_more(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land
+) -> None:
+    malformed = Rejection(str(UUID(int=9)))
+    land_answers(answer(days=DayRange(MONDAY, MONDAY), rejected=[malformed]))
+    derive_touched(connection, days=DayRange(MONDAY, MONDAY))
+    assert malformed_on(connection) == [MONDAY]
+    land_answers(answer(stay(9, TUESDAY), later=1, days=DayRange(TUESDAY, TUESDAY)))
+    assert malformed_on(connection) == []
+
+
+def malformed_on(connection: duckdb.DuckDBPyConnection) -> list[date]:
+    return [row["session_day"] for row in rows_of(connection, RULE_HITS) if row["rule"] == "malformed"]
+
+
+@pytest.mark.parametrize("order", [[[0], [1], [2]], [[2], [1], [0]], [[1], [0, 2]], [[0, 1, 2]]])
+def test_what_could_not_be_typed_is_kept_in_whatever_order_answers_land(
+    connection: duckdb.DuckDBPyConnection, land_answers: Land, order: list[list[int]]
+) -> None:
+    at_first, later = (Rejection(str(UUID(int=9)), payload=payload) for payload in ('"first"', '"later"'))
+    answers = [
+        answer(later=0, rejected=[at_first]),
+        answer(later=1, rejected=[later]),
+        answer(stay(9, MONDAY), later=2),
+    ]
+    for landing in order:
+        land_answers(*(answers[number] for number in landing))
+    past = {(row["payload"], row["fetched_at"], row["left_at"]) for row in rows_of(connection, RAW_QUARANTINE_PAST)}
+    assert past == {('"first"', READ_AT, READ_AT + HOUR), ('"later"', READ_AT + HOUR, READ_AT + 2 * HOUR)}
+    assert (reasons(connection), set(flags(connection))) == ({}, {9})
 
 
 def test_an_id_of_two_vehicles_is_listed_with_what_else_is_wrong_until_one_of_them_goes(

@@ -23,6 +23,9 @@ DELETE FROM rejections
 USING held_reads AS held
 WHERE held.electric_vehicle_id = rejections.electric_vehicle_id AND held.fetched_at = rejections.fetched_at;
 
+CREATE OR REPLACE TEMP TABLE brought AS
+FROM rejections;
+
 DELETE FROM rejections
 USING (
     SELECT electric_vehicle_id, record_key, max(fetched_at) AS fetched_at FROM rejections GROUP BY ALL

@@ -12,7 +12,8 @@ FROM fresh
 WHERE superseded_at IS NULL;
 
 CREATE OR REPLACE TEMP TABLE entering AS
-SELECT rejection.*, least(rejection.fetched_at, known.first_seen_at) AS first_seen_at
+-- A session that stood till now was of use till now, whatever kept it out.
+SELECT rejection.*, least(rejection.fetched_at, if(known.in_sessions, NULL, known.first_seen_at)) AS first_seen_at
 FROM rejections AS rejection
 LEFT JOIN raw.quarantine AS known USING (electric_vehicle_id, record_key)
 WHERE (known.fetched_at IS NULL OR known.fetched_at < rejection.fetched_at OR known.in_sessions)
@@ -85,13 +86,13 @@ SELECT electric_vehicle_id, session_id AS id, in_sessions, rules[1] = 'id_of_two
 FROM raw.quarantine
 SEMI JOIN concerned ON concerned.id = session_id;
 
--- A record whose own day is unknown counts on the first of its days. Where that was, it counts no more.
+-- The days that a record counts on no more. One whose own day is unknown counts on the first of its days.
 CREATE OR REPLACE TEMP TABLE uncounted AS
 SELECT entry.first_day AS session_day
 FROM raw.quarantine AS entry
 LEFT JOIN entering USING (electric_vehicle_id, record_key)
 LEFT JOIN mended USING (electric_vehicle_id, record_key)
-WHERE entry.first_day < entry.last_day
+WHERE NOT entry.in_sessions
     AND if(entering.record_key IS NULL, mended.record_key IS NOT NULL, entering.first_day <> entry.first_day);
 
 -- What was sent stays, also where the API sends it in another form that cannot be used either.
@@ -116,6 +117,28 @@ WHERE gone.electric_vehicle_id = entry.electric_vehicle_id AND gone.record_key =
 INSERT INTO raw.quarantine BY NAME
 SELECT * EXCLUDE (session_day), false AS in_sessions, $run_id AS run_id
 FROM entering;
+
+-- What a newer answer had overtaken before it landed never stood in quarantine. It is kept as if it had.
+INSERT INTO raw.quarantine_past BY NAME
+SELECT record.* EXCLUDE (session_day), fetched_at AS first_seen_at, left_at, $run_id AS run_id, $run_id AS left_by_run_id
+FROM brought AS record
+JOIN (
+    SELECT record.electric_vehicle_id, record.record_key, record.fetched_at, min(read.fetched_at) AS left_at
+    FROM brought AS record
+    JOIN later_reads AS read
+        ON read.electric_vehicle_id = record.electric_vehicle_id
+        AND read.first_day <= record.first_day
+        AND read.last_day >= record.last_day
+        AND read.fetched_at > record.fetched_at
+    GROUP BY ALL
+) USING (electric_vehicle_id, record_key, fetched_at)
+ANTI JOIN (
+    SELECT electric_vehicle_id, record_key, payload FROM raw.quarantine
+    UNION ALL
+    SELECT electric_vehicle_id, record_key, payload FROM raw.quarantine_past
+) USING (electric_vehicle_id, record_key, payload)
+WHERE rules[1] = 'malformed'
+QUALIFY row_number() OVER (PARTITION BY electric_vehicle_id, record_key, payload ORDER BY fetched_at) = 1;
 
 -- Of the other records, which stand in raw.sessions, only this rule is decided here: it stands before all reasons that deriving
 -- finds. A row that is read again, or goes to another day, takes its entry along.
