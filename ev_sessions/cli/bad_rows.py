@@ -15,8 +15,7 @@ import typer
 from ev_sessions.cli.values import as_json_value, as_text
 from ev_sessions.settings import Settings
 from ev_sessions.tables import SESSION_FIELDS
-from ev_sessions.warehouse.connection import Database
-from ev_sessions.warehouse.publish import as_it_is_now, views_path
+from ev_sessions.warehouse.publish import as_it_is_now, published_views
 from ev_sessions.warehouse.rule_hits import RULES_ABOUT_ROWS, BadRow, BadRows, bad_rows, derived_days, rule_about_rows
 from ev_sessions.warehouse.rules import Family, Rule, Severity, UnknownRule
 
@@ -75,7 +74,7 @@ def show_bad_rows(
         DatabaseMissing: nothing is published yet.
     """
     settings = Settings.from_env(environ)
-    views = Database(views_path(settings.published_path), settings.lock_timeout_seconds)
+    views = published_views(settings)
     with as_it_is_now(views).reading() as connection:
         derived = derived_days(connection)
         days = derived and derived.clip(first, last)
