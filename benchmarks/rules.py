@@ -18,7 +18,7 @@ from benchmarks.published import Took, derive_days, timed
 from ev_sessions.limits import Limits
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.judging import judged, quarantine
-from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql
+from ev_sessions.warehouse.scripts import frugally, read_script, run_sql
 
 _MEGABYTES = 128
 """What deriving gives itself."""
@@ -59,7 +59,6 @@ def _judge(database: Database) -> None:
 
 def _judge_within(connection: duckdb.DuckDBPyConnection) -> None:
     values = {"days": list(WINDOW), "run_id": RUN}
-    run_script(connection, "models/ratio.sql", values)
     run_sql(connection, f"CREATE OR REPLACE TEMP TABLE asked_days AS {read_script('models/asked_days.sql')}", values)
     run_sql(connection, f"CREATE OR REPLACE TEMP TABLE judged AS {judged(Limits())}", values)
     run_sql(connection, quarantine(Limits()), values)

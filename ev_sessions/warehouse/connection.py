@@ -21,6 +21,7 @@ from ev_sessions.warehouse.failures import DatabaseLocked, DatabaseMissing, Data
 from ev_sessions.warehouse.files import made_aside, private_files, put_in_place
 from ev_sessions.warehouse.migrations import migrate
 from ev_sessions.warehouse.schema import SCHEMA_VERSION, create_schema, is_empty, require_not_newer, stored_version
+from ev_sessions.warehouse.scripts import read_script, run_sql
 from ev_sessions.warehouse.views import bring_up_to_date
 
 # A file of another kind must be refused, not make DuckDB fetch the extension that could read it.
@@ -122,6 +123,7 @@ class Database:
                 time.sleep(_random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))
             else:
                 connection.execute("SET TimeZone = 'UTC'")
+                run_sql(connection, _macros())
                 return connection
 
     def _create(self) -> None:
@@ -138,3 +140,7 @@ class Database:
                 put_in_place(path, self.path)
             except FileExistsError:
                 return  # another process was faster; its tables are the same
+
+
+def _macros() -> str:
+    return read_script("sql/macros.sql", ratio=read_script("models/ratio.sql", macro="TEMP MACRO ratio"))

@@ -29,7 +29,7 @@ from ev_sessions.warehouse.coverage import coverage
 from ev_sessions.warehouse.judging import facts, judged, novelties, quarantine, rule_hits, volume
 from ev_sessions.warehouse.measures import measures_of
 from ev_sessions.warehouse.monthly import pending_months
-from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
+from ev_sessions.warehouse.scripts import frugally, read_script, run_sql, transaction
 from ev_sessions.warehouse.settings_history import SettingsInForce, record_settings
 
 _PER_VEHICLE = {
@@ -163,8 +163,6 @@ def _derive(
 ) -> tuple[list[DayFigures], list[Novelty]]:
     with transaction(connection):
         record_settings(connection, settings, values)
-        run_script(connection, "models/ratio.sql", values)
-        run_script(connection, "models/age.sql", values)
         _keep(connection, "asked_days", read_script("models/asked_days.sql"), values)
         _keep(connection, "contents_before", read_script("models/month_contents.sql"), values)
         novelties = _judge(connection, settings.limits, values)

@@ -22,7 +22,7 @@ from ev_sessions.days import ONE_DAY, DayRange
 from ev_sessions.errors import PermanentError
 from ev_sessions.warehouse.judging import facts, judged
 from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, REACH_DAYS
-from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
+from ev_sessions.warehouse.scripts import read_script, run_sql
 from ev_sessions.warehouse.settings_history import SettingsInForce, first_settings, newest_settings, settings_at
 from ev_sessions.warehouse.versions import known_at, require_known
 
@@ -157,7 +157,6 @@ def difference(
     settings_then = settings_at(connection, since)
     former = settings_then or first_settings(connection) or settings_now
     values = _values(month, since)
-    run_script(connection, "models/ratio.sql", values)
     _find(connection, values)
     _take(connection, "then", _THEN.replace("{known}", known_at()), former, values | {"known_at": since.isoformat()})
     _take(connection, "meanwhile", "raw.sessions", former, values | {"known_at": _FOR_EVER})

@@ -33,8 +33,7 @@ def judged(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_
     Its columns are electric_vehicle_id, id, session_day, price_zone and, as lists of names of rules, errors, warnings and infos.
     `sessions` is a relation with the columns of raw.sessions, which should have the rows of REACH_DAYS before and after `days`
     too; `days` is a query of session_day. What `unusable`, a query of electric_vehicle_id and id, has is nobody's neighbour: by
-    default what the landing keeps out now. The query needs
-    the macro ratio.
+    default what the landing keeps out now.
     """
     return read_script(
         "models/judged.sql",
@@ -47,7 +46,7 @@ def judged(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_
 
 
 def facts(limits: Limits, *, sessions: str = "raw.sessions", days: str = ASKED_DAYS) -> str:
-    """The query of what the rules look at in the rows of `sessions` on `days`: `models/facts.sql`. It needs the macro ratio."""
+    """The query of what the rules look at in the rows of `sessions` on `days`: `models/facts.sql`."""
     ranges = {name: _literal(limits, name) for name in ("soc_min_pct", "soc_max_pct", "target_soc_min_pct")}
     return read_script("models/facts.sql", sessions=sessions, days=days, **ranges)
 

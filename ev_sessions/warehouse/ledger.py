@@ -15,7 +15,7 @@ import duckdb
 from ev_sessions.days import DayRange
 from ev_sessions.tables import ALL_TABLES
 from ev_sessions.warehouse.coverage import coverage
-from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
+from ev_sessions.warehouse.scripts import read_script, run_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,6 @@ def rows_outside_window(connection: duckdb.DuckDBPyConnection, days: DayRange) -
 
 def totals(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Totals:
     """Sums over those of `days` that are derived."""
-    run_script(connection, "models/ratio.sql", {})
     ask_about(connection, days)
     (row,) = run_sql(connection, read_script("questions/totals.sql")).fetchall()
     return Totals(*row)

@@ -12,7 +12,7 @@ _MEASURES = {column.name for column in GROUP_MEASURES} | {"first_report_date", "
 def measures_of(table: Table, *, grain: str, rows: str) -> str:
     """The query of those group measures that `table` has, one row for each group of `rows` by `grain` (its columns).
 
-    `rows` is a relation with the columns of `analytics.sessions`. The query needs the macro ratio.
+    `rows` is a relation with the columns of `analytics.sessions`.
     """
     columns = ", ".join(name for name in table.column_names if name in _MEASURES)
     return f"SELECT {grain}, {columns} FROM ({read_script('models/measures.sql', grain=grain, rows=rows)})"  # noqa: S608 - ours

@@ -15,7 +15,7 @@ import duckdb
 
 from ev_sessions.tables import MONTHLY_SAVINGS
 from ev_sessions.warehouse.measures import measures_of
-from ev_sessions.warehouse.scripts import frugally, read_script, run_script, run_sql, transaction
+from ev_sessions.warehouse.scripts import frugally, read_script, run_sql, transaction
 
 # The days narrow the search to a small part of the table.
 _ROWS = (
@@ -72,6 +72,5 @@ def _sum(connection: duckdb.DuckDBPyConnection, values: Mapping[str, object]) ->
     measures = measures_of(MONTHLY_SAVINGS, grain="org_id, user_id", rows=_ROWS)
     parts = {"month_days": read_script("models/month_days.sql"), "measures": measures, "rows": _ROWS}
     with transaction(connection):
-        run_script(connection, "models/ratio.sql", values)
         rows = run_sql(connection, read_script("models/monthly_savings.sql", **parts), values).fetchall()
     return MonthFigures(*rows[0])

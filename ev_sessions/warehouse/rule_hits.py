@@ -20,7 +20,7 @@ from ev_sessions.tables import SESSION_FIELDS
 from ev_sessions.warehouse import ledger
 from ev_sessions.warehouse.judging import judged, session_hits
 from ev_sessions.warehouse.rules import BY_NAME, RULES, About, Rule, Severity, UnknownRule
-from ev_sessions.warehouse.scripts import read_script, run_script, run_sql
+from ev_sessions.warehouse.scripts import read_script, run_sql
 from ev_sessions.warehouse.settings_history import newest_settings
 
 RULES_ABOUT_ROWS = tuple(rule for rule in RULES if rule.about in {About.SESSION, About.RECORD})
@@ -98,7 +98,6 @@ def bad_rows(
     in_force = newest_settings(connection)
     limits = in_force.limits if in_force else Limits()
     sought = {"rules": [rule.name for rule in rules], "vehicle": vehicle}
-    run_script(connection, "models/ratio.sql", {})
     ledger.ask_about(connection, days)
     records = read_script("models/quarantined_records.sql")
     run_sql(connection, read_script("questions/bad_rows.sql", quarantined_records=records), sought)

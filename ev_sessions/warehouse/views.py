@@ -63,7 +63,7 @@ def _stamps(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 def _ratio() -> str:
     """The macro ratio as one that stays with the views, which find it in their schema."""
-    return read_script("models/ratio.sql").replace("TEMP MACRO ratio", "MACRO analytics.ratio")
+    return read_script("models/ratio.sql", macro="MACRO analytics.ratio")
 
 
 def _query(view: Table) -> str:

@@ -17,7 +17,6 @@ from ev_sessions.tables import RAW_QUARANTINE, RAW_SESSIONS
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.judging import judged
 from ev_sessions.warehouse.rules import NEIGHBOUR_DAYS, RULES, Family
-from ev_sessions.warehouse.scripts import run_script
 from ev_sessions_tests.raw_rows import DAY, NOW, Row, empty, insert, kept_out, session
 
 MINUTE, HOUR, ONE_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -29,7 +28,6 @@ Verdicts = dict[UUID, set[str]]
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     with Database(tmp_path_factory.mktemp("neighbours") / "neighbours.duckdb").writing() as connection:
-        run_script(connection, "models/ratio.sql", {})
         yield connection
 
 

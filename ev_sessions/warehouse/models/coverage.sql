@@ -16,7 +16,7 @@ reads AS (
         fetched_at,
         reported_total - outside_rows AS listed,
         accepted_rows AS accepted,
-        outcome IN ('complete', 'count_mismatch', 'gone') AS answered,
+        is_answer(outcome) AS answered,
         late_from,
         outcome IN ('complete', 'gone') AND fetched_at >= late_from AS conclusive,
     FROM raw.fetches

@@ -1,5 +1,5 @@
 -- What the rules, and the measures of a session, look at: raw sessions, with what follows from each alone.
--- A state of charge that is out of range is no measurement, and null here; the columns `..._as_sent` have it. Needs the macro ratio.
+-- A state of charge that is out of range is no measurement, and null here; the columns `..._as_sent` have it.
 -- Products are doubles or wide decimals: the largest numbers that can be stored must not overflow.
 SELECT
     *,

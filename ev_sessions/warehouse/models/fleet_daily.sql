@@ -1,6 +1,5 @@
 -- analytics.fleet_daily: one row per day asked for, whether or not it has sessions.
--- Needs the tables asked_days(session_day), finality, changes, maturity, quarantined_records and measures of those days, and the
--- macro ratio.
+-- Needs the tables asked_days(session_day), finality, changes, maturity, quarantined_records and measures of those days.
 SELECT
     finality.* EXCLUDE (vehicles_held, vehicles_mismatched, vehicles_complete, unread),
     ratio(vehicles_read, vehicles_due) AS read_coverage,

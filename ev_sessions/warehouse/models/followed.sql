@@ -1,6 +1,6 @@
 -- Of the days asked for that are not final: which of the 8 weeks before them can be seen as they were at the same age. Ages are whole
 -- hours since a day's end; one more is allowed, since a run takes time and never begins at the same second.
--- Needs the table finality and the macro age.
+-- Needs the table finality.
 WITH provisional AS (
     SELECT session_day, age(data_through, session_day) + 1 AS age
     FROM finality
@@ -19,7 +19,7 @@ past AS (
 reads AS (
     SELECT first_day, last_day, date_trunc('hour', fetched_at) AS read_at, count(*) AS vehicles
     FROM raw.fetches
-    WHERE outcome IN ('complete', 'count_mismatch', 'gone')
+    WHERE is_answer(outcome)
         AND last_day >= (SELECT min(session_day) FROM past)
         AND first_day <= (SELECT max(session_day) FROM past)
     GROUP BY ALL

@@ -1,5 +1,5 @@
 -- How far the days asked for that are not final have come: which share of their sessions, and of their energy, the final days of
--- the 8 weeks before them had at the same age. Needs the tables followed and seen and the macro ratio.
+-- the 8 weeks before them had at the same age. Needs the tables followed and seen.
 SELECT
     session_day,
     ratio(sum(sessions) FILTER (seen_age <= age), sum(sessions)) AS sessions_maturity,

@@ -1,5 +1,5 @@
 -- Every measure of the groups {grain} over {rows}: the one place of their formulas. A group without sessions has counts of 0
--- and no sums. What is not asked of it is not computed. Needs the macro ratio. Savings are signed and never clipped.
+-- and no sums. What is not asked of it is not computed. Savings are signed and never clipped.
 SELECT
     * EXCLUDE (known_place_energy_kwh, soc_gain_pct, energy_quantiles, plug_in_quantiles, deadlines),
     ratio(flagged_sessions, sessions) AS flagged_share,

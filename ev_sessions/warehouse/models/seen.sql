@@ -1,5 +1,5 @@
 -- What the followed days have, by the age at which a session was first seen, and its vehicle: the history of one that came later
--- was never followed. Needs the table followed and the macro age.
+-- was never followed. Needs the table followed.
 SELECT
     session_day AS past_day,
     age(session.first_seen_at, session_day) AS seen_age,

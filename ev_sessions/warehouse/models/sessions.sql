@@ -1,5 +1,5 @@
 -- analytics.sessions: the measures of one session, over the rows that no error rule keeps out.
--- Needs the tables asked_days(session_day) and judged, and the macro ratio. Hours become decimals here: their sums are then exact.
+-- Needs the tables asked_days(session_day) and judged. Hours become decimals here: their sums are then exact.
 WITH accepted AS (
     SELECT
         fact.*,

@@ -1,6 +1,6 @@
 -- The days asked for on which there are unusually few or many sessions, or little or much energy: beside the median of the same weekday
 -- in the 8 weeks before, if at least 3 of those can be compared. A final day is compared with final ones; another with what was seen
--- of those days when they were as old as it is. Needs the tables finality, measures, followed and seen and the macro ratio.
+-- of those days when they were as old as it is. Needs the tables finality, measures, followed and seen.
 WITH final AS (
     SELECT session_day, sessions, coalesce(energy_kwh, 0) AS energy_kwh
     FROM (

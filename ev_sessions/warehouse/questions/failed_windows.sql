@@ -14,7 +14,7 @@ WITH lives AS (
         AND answer.fetched_at > failed.fetched_at
         AND answer.first_day <= failed.first_day
         AND answer.last_day >= failed.last_day
-    WHERE answer.outcome IN ('complete', 'count_mismatch', 'gone')
+    WHERE is_answer(answer.outcome)
 ), standing AS (
     FROM failed
     ANTI JOIN answered_whole USING (electric_vehicle_id, fetched_at)
@@ -35,7 +35,7 @@ WITH lives AS (
         ON answer.electric_vehicle_id = failed_days.electric_vehicle_id
         AND answer.fetched_at > failed_days.fetched_at
         AND session_day BETWEEN answer.first_day AND answer.last_day
-    WHERE answer.outcome IN ('complete', 'count_mismatch', 'gone')
+    WHERE is_answer(answer.outcome)
 ), unanswered AS (
     SELECT
         electric_vehicle_id,

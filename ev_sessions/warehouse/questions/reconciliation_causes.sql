@@ -18,7 +18,7 @@ unread AS (
         AND coalesce(missing_since::DATE >= day, true)
     ANTI JOIN raw.fetches AS read
         ON read.electric_vehicle_id = days_due.electric_vehicle_id
-        AND outcome IN ('complete', 'count_mismatch', 'gone')
+        AND is_answer(outcome)
         AND day BETWEEN read.first_day AND read.last_day
     GROUP BY ALL
     UNION ALL
@@ -58,7 +58,7 @@ last_read AS (
     FROM asked
     JOIN raw.fetches AS read
         ON read.electric_vehicle_id = coalesce(asked.electric_vehicle_id, read.electric_vehicle_id)
-        AND outcome IN ('complete', 'count_mismatch')
+        AND has_list(outcome)
         AND asked.first_day BETWEEN read.first_day AND read.last_day
     GROUP BY ALL
 )

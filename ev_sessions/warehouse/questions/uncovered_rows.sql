@@ -4,7 +4,7 @@ FROM raw.sessions
 ANTI JOIN raw.fetches AS read
     ON read.electric_vehicle_id = sessions.electric_vehicle_id
     AND sessions.session_day BETWEEN read.first_day AND read.last_day
-    AND read.outcome IN ('complete', 'count_mismatch')
+    AND has_list(read.outcome)
 WHERE session_day IN (SELECT session_day FROM asked_days)
 GROUP BY session_day
 ORDER BY session_day

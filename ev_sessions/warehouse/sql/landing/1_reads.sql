@@ -7,5 +7,5 @@ SELECT DISTINCT
     first_day,
     last_day,
     fetched_at,
-    outcome IN ('complete', 'count_mismatch') AS good
+    has_list(outcome) AS good
 FROM read_parquet($reads, union_by_name = true);

@@ -76,7 +76,7 @@ GROUP BY electric_vehicle_id, id;
 CREATE OR REPLACE TEMP TABLE later_reads AS
 SELECT electric_vehicle_id, first_day, last_day, fetched_at
 FROM raw.fetches
-WHERE outcome IN ('complete', 'count_mismatch') AND fetched_at >= $earliest_read
+WHERE has_list(outcome) AND fetched_at >= $earliest_read
 UNION
 SELECT electric_vehicle_id, first_day, last_day, fetched_at
 FROM landing_reads;

@@ -71,7 +71,7 @@ JOIN raw.fetches AS read
     AND version.session_day BETWEEN read.first_day AND read.last_day
     AND read.fetched_at > version.valid_from
     AND read.fetched_at < version.fetched_at
-WHERE read.outcome IN ('complete', 'count_mismatch');
+WHERE has_list(read.outcome);
 
 -- When each listing was first found to be over, before the next one.
 CREATE OR REPLACE TEMP TABLE absences AS
@@ -86,7 +86,7 @@ FROM (
     JOIN (
         SELECT electric_vehicle_id, first_day, last_day, fetched_at
         FROM raw.fetches
-        WHERE outcome IN ('complete', 'count_mismatch')
+        WHERE has_list(outcome)
         UNION ALL
         SELECT electric_vehicle_id, first_day, last_day, fetched_at
         FROM landing_reads

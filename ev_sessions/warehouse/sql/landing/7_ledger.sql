@@ -24,7 +24,7 @@ USING (
     SELECT electric_vehicle_id, first_day, last_day, fetched_at
     FROM raw.fetches
     SEMI JOIN staged_reads USING (electric_vehicle_id, first_day, last_day)
-    WHERE outcome IN ('complete', 'count_mismatch', 'gone')
+    WHERE is_answer(outcome)
     QUALIFY fetched_at < max(fetched_at) OVER (PARTITION BY electric_vehicle_id, first_day, last_day, outcome = 'gone')
         AND fetched_at > min(fetched_at) OVER (
             PARTITION BY electric_vehicle_id, first_day, last_day, outcome, fetched_at::DATE

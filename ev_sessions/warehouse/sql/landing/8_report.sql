@@ -88,7 +88,7 @@ WITH days AS (
 ), vehicles AS (
     SELECT
         day,
-        count(*) FILTER (outcome IN ('complete', 'count_mismatch', 'gone')) AS vehicles_read,
+        count(*) FILTER (is_answer(outcome)) AS vehicles_read,
         count(*) FILTER (outcome IN ('failed', 'held')) AS vehicles_failed
     FROM latest_reads
     GROUP BY day
