@@ -6,7 +6,6 @@ What cannot be understood is handed back as `UnexpectedAnswer`, which shows how 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -21,9 +20,9 @@ _WH_PER_KWH = 1000
 _LONGEST_MONTH = timedelta(days=32)
 _HALF_A_MONTH = timedelta(days=15)
 _LONGEST_SHAPE = 400
+_DEEPEST_SHAPE = 8
 # Words and short numbers: an id that stands for a name is neither.
 _FIELD_NAME = re.compile(r"[a-z]{1,24}[0-9]{0,3}(?:_[a-z]{1,24}[0-9]{0,3}|_[0-9]{1,4}){0,5}")
-_JSON = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def read_monthly_savings(body: bytes) -> list[MonthSavings] | UnexpectedAnswer:
     """The months in an answer about one vehicle, each once.
 
     Raises:
-        UnreadableAnswer: the body is not JSON.
+        UnreadableAnswer: the body is not JSON, or nested too deep to be read.
     """
     answer = _decode(body)
     entries = answer.get("data") if isinstance(answer, dict) else None
@@ -62,7 +61,7 @@ def read_organisation_savings(body: bytes) -> Decimal | UnexpectedAnswer:
     """The savings of all electric vehicles (EUR, six places) in an answer about the organisation.
 
     Raises:
-        UnreadableAnswer: the body is not JSON.
+        UnreadableAnswer: the body is not JSON, or nested too deep to be read.
     """
     answer = _decode(body)
     savings = _number(_at(answer, "electric_vehicle_savings"))
@@ -72,8 +71,20 @@ def read_organisation_savings(body: bytes) -> Decimal | UnexpectedAnswer:
 def _decode(body: bytes) -> Any:  # noqa: ANN401 - whatever was sent
     try:
         return _JSON.decode(body)
-    except (msgspec.DecodeError, RecursionError, ArithmeticError):
+    except msgspec.DecodeError:
         raise UnreadableAnswer("the answer is not JSON") from None
+    except RecursionError:
+        raise UnreadableAnswer("the answer is nested too deep to be read") from None
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # the exponent has too many digits
+        return Decimal("NaN")
+
+
+_JSON = msgspec.json.Decoder(float_hook=_decimal)
 
 
 def _month_savings(entry: object) -> MonthSavings | None:
@@ -98,7 +109,10 @@ def _month(start: object, end: object) -> date | None:
     length = 2 * _HALF_A_MONTH if last is None else last - first
     if not timedelta(0) <= length <= _LONGEST_MONTH:
         return None
-    return (first + length / 2).date().replace(day=1)
+    try:
+        return (first + length / 2).date().replace(day=1)
+    except OverflowError:  # the middle lies after the year 9999
+        return None
 
 
 def _instant(text: object) -> datetime | None:
@@ -126,20 +140,28 @@ def _at(value: object, *path: str) -> object:
 
 
 def _shape(value: object) -> str:
-    shape = _kind(value)
+    shape = _built(value)
     return shape if len(shape) <= _LONGEST_SHAPE else f"{shape[:_LONGEST_SHAPE]}..."
 
 
-def _kind(value: object) -> str:
+def _built(value: object, level: int = 0) -> str:
     """How `value` is built, without any value: of a list the first element. A name that is no field's may be a person's."""
     match value:
-        case Mapping():
+        case dict() | list() if level == _DEEPEST_SHAPE:
+            return "..."
+        case dict():
             names = ((name if _FIELD_NAME.fullmatch(name) else "?", part) for name, part in value.items())
-            return "{" + ", ".join(f"{name}: {_kind(part)}" for name, part in names) + "}"
+            return "{" + ", ".join(f"{name}: {_built(part, level + 1)}" for name, part in names) + "}"
+        case list():
+            return f"[{_built(value[0], level + 1)}, {len(value)} in all]" if value else "[]"
+        case _:
+            return _kind(value)
+
+
+def _kind(value: object) -> str:
+    match value:
         case str():
             return "text"
-        case Sequence():
-            return f"[{_kind(value[0])}, {len(value)} in all]" if value else "[]"
         case bool():
             return "true or false"
         case None:

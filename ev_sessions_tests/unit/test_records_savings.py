@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -82,6 +81,8 @@ def test_a_period_is_that_of_its_middle_whichever_way_its_ends_are_told(start: o
         {"data": [entry("soon")]},
         {"data": [entry(7)]},
         {"data": [entry("0001-01-01T00:00:00+14:00")]},
+        {"data": [entry("9999-12-31", None)]},
+        {"data": [entry("9999-12-31T23:59:59-12:00", None)]},
         {"data": [entry(savings=None, electric_vehicle=None)]},
         "a text",
         None,
@@ -89,6 +90,23 @@ def test_a_period_is_that_of_its_middle_whichever_way_its_ends_are_told(start: o
 )
 def test_an_answer_that_is_no_list_of_months_is_handed_back_as_its_shape(body: object) -> None:
     assert isinstance(read_monthly_savings(json.dumps(body).encode()), UnexpectedAnswer)
+
+
+@pytest.mark.parametrize("number", ["1e400", "1e99999999999999999999", "-1E-99999999999999999999", "9" * 300])
+def test_a_number_beyond_any_amount_is_not_given(number: str) -> None:
+    body = json.dumps({"data": [entry(savings={"total": "TOTAL"})], "electric_vehicle_savings": "TOTAL"})
+    body = body.replace('"TOTAL"', number)
+    assert read_monthly_savings(body.encode()) == [MonthSavings(MARCH, 20, Decimal(200), None)]
+    assert isinstance(read_organisation_savings(body.encode()), UnexpectedAnswer)
+
+
+@pytest.mark.parametrize("depth", [20, 300, 400])
+def test_an_answer_nested_deep_is_shown_down_to_some_level(depth: int) -> None:
+    for opening, closing in (('{"data":', "}"), ("[", "]"), ('{"data":[', "]}")):
+        body = (opening * depth + "1" + closing * depth).encode()
+        for found in (read_monthly_savings(body), read_organisation_savings(body)):
+            assert isinstance(found, UnexpectedAnswer)
+            assert "..." in found.shape
 
 
 def test_no_months_at_all_are_no_surprise() -> None:
@@ -106,6 +124,12 @@ def test_what_is_not_json_is_worth_asking_again(body: bytes) -> None:
     for read_body in (read_monthly_savings, read_organisation_savings):
         with pytest.raises(UnreadableAnswer):
             read_body(body)
+
+
+def test_what_is_nested_too_deep_to_be_read_is_told_so() -> None:
+    for read_body in (read_monthly_savings, read_organisation_savings):
+        with pytest.raises(UnreadableAnswer, match="nested too deep"):
+            read_body(b"[" * 100_000 + b"]" * 100_000)
 
 
 def test_a_shape_shows_fields_and_kinds_and_nothing_of_anybody() -> None:
@@ -136,20 +160,41 @@ def test_a_long_shape_is_cut_short() -> None:
     assert found.shape.endswith("...")
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-JSON = st.recursive(SCALARS, lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts), max_leaves=8)
-ENTRIES = st.fixed_dictionaries(
-    {},
-    optional={
-        "period": JSON | st.fixed_dictionaries({"start_period": JSON | st.datetimes().map(str), "end_period": JSON}),
-        "savings": JSON | st.fixed_dictionaries({"total": JSON}),
-        "electric_vehicle": JSON | st.fixed_dictionaries({"charge_session_count": JSON, "estimated_consumption_wh": JSON}),
-    },
+# JSON as text, since no Python value has every number that a body may have.
+NUMBERS = st.integers(-(10**30), 10**30).map(str) | st.from_regex(
+    r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,20})?", fullmatch=True
+)
+WORDS = st.sampled_from(["NaN", "sNaN", "-Infinity", "1e999999999999999999", "soon"]) | st.text()
+STAMPS = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["0001-01-01", "0001-12-31", "9999-01-01", "9999-12-01", "9999-12-31"]) | st.dates().map(str),
+    st.sampled_from(["", "T00:00:00", "T23:59:59.999999"]),
+    st.sampled_from(["", "Z", "+23:59", "-23:59", "+00:00:01"]),
+)
+SCALARS = st.sampled_from(["null", "true", "false"]) | NUMBERS | (WORDS | STAMPS).map(json.dumps)
+
+
+def lists(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(parts, max_size=4).map(lambda found: f"[{', '.join(found)}]")
+
+
+def objects(**parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Objects with any of these fields."""
+    found = st.fixed_dictionaries({}, optional=parts)
+    return found.map(lambda fields: "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}")
+
+
+JSON = st.recursive(SCALARS, lambda parts: lists(parts) | objects(data=parts, period=parts, other=parts), max_leaves=8)
+NESTED = st.builds(lambda depth, part: "[" * depth + part + "]" * depth, st.integers(0, 600), JSON)
+START = STAMPS.map(json.dumps) | JSON
+ENTRIES = objects(
+    period=JSON | objects(start_period=START, end_period=START),
+    savings=JSON | objects(total=SCALARS),
+    electric_vehicle=JSON | objects(charge_session_count=SCALARS, estimated_consumption_wh=SCALARS),
 )
 
 
-@given(answer=JSON | st.fixed_dictionaries({"data": JSON | st.lists(ENTRIES)}))
-def test_no_json_crashes_the_reading(answer: Any) -> None:  # noqa: ANN401 - any JSON
-    body = json.dumps(answer).encode()
-    assert isinstance(read_monthly_savings(body), list | UnexpectedAnswer)
-    assert isinstance(read_organisation_savings(body), Decimal | UnexpectedAnswer)
+@given(body=JSON | NESTED | objects(data=JSON | lists(ENTRIES), electric_vehicle_savings=SCALARS))
+def test_no_json_crashes_the_reading(body: str) -> None:
+    assert isinstance(read_monthly_savings(body.encode()), list | UnexpectedAnswer)
+    assert isinstance(read_organisation_savings(body.encode()), Decimal | UnexpectedAnswer)
