@@ -1,4 +1,7 @@
-"""Keeps by which settings figures were derived, and since when: `raw.settings_history`."""
+"""Keeps by which settings figures were derived, and since when: `raw.settings_history`.
+
+The newest row is found by `arg_max`: after rows were deleted, `ORDER BY ... LIMIT 1` may find another, or none.
+"""
 
 from __future__ import annotations
 
@@ -52,35 +55,32 @@ def record_settings(connection: duckdb.DuckDBPyConnection, settings: SettingsInF
     `values` has the `derived_at` (aware) from which they are in force, and the `run_id`.
     """
     present = (settings.as_json(), version("ev-sessions"))
-    newest = connection.execute(
-        "SELECT settings, program_version FROM raw.settings_history ORDER BY in_force_from DESC LIMIT 1"
-    ).fetchone()
+    ((newest,),) = connection.execute(
+        "SELECT arg_max((settings, program_version), in_force_from) FROM raw.settings_history"
+    ).fetchall()
     if newest != present:
         run_sql(connection, _RECORD, {**values, "settings": present[0], "program_version": present[1]})
 
 
 def settings_at(connection: duckdb.DuckDBPyConnection, instant: datetime) -> SettingsInForce | None:
     """The settings in force at `instant` (aware); None: nothing had been derived yet. A read-only connection will do."""
-    return _read(
-        connection.execute(
-            "SELECT settings FROM raw.settings_history WHERE in_force_from <= ? ORDER BY in_force_from DESC LIMIT 1", [instant]
-        )
-    )
+    question = "SELECT arg_max(settings, in_force_from) FROM raw.settings_history WHERE in_force_from <= ?"
+    return _read(connection.execute(question, [instant]))
 
 
 def first_settings(connection: duckdb.DuckDBPyConnection) -> SettingsInForce | None:
     """The settings that were in force first; None: nothing has been derived yet. A read-only connection will do."""
-    return _read(connection.execute("SELECT settings FROM raw.settings_history ORDER BY in_force_from LIMIT 1"))
+    return _read(connection.execute("SELECT arg_min(settings, in_force_from) FROM raw.settings_history"))
 
 
 def newest_settings(connection: duckdb.DuckDBPyConnection) -> SettingsInForce | None:
     """The settings by which was derived last; None: nothing has been derived yet. A read-only connection will do."""
-    return _read(connection.execute("SELECT settings FROM raw.settings_history ORDER BY in_force_from DESC LIMIT 1"))
+    return _read(connection.execute("SELECT arg_max(settings, in_force_from) FROM raw.settings_history"))
 
 
 def _read(found: duckdb.DuckDBPyConnection) -> SettingsInForce | None:
-    row = found.fetchone()
-    if row is None:
+    ((text,),) = found.fetchall()
+    if text is None:
         return None
-    settings = json.loads(row[0])
+    settings = json.loads(text)
     return SettingsInForce(ReportDate(settings.pop(_REPORT_DATE)), Limits.of(settings))

@@ -26,7 +26,7 @@ from ev_sessions.tables import (
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.derive import Novelty
 from ev_sessions.warehouse.landing import land
-from ev_sessions.warehouse.settings_history import SettingsInForce, settings_at
+from ev_sessions.warehouse.settings_history import SettingsInForce, first_settings, newest_settings, settings_at
 from ev_sessions_tests.parts import Answer, write_part
 from ev_sessions_tests.parts import session as part_session
 from ev_sessions_tests.pipeline import Pipeline, told_of_run, trailing
@@ -260,6 +260,25 @@ def test_the_settings_of_an_instant_are_known(connection: duckdb.DuckDBPyConnect
     assert settings_at(connection, NOW - HOUR) is None
     assert settings_at(connection, NOW) == SettingsInForce(ReportDate.SESSION_END, limits)
     assert settings_at(connection, NOW + HOUR) == SettingsInForce(ReportDate.SESSION_END, Limits())
+
+
+def test_the_settings_in_force_are_found_where_later_ones_were_deleted(connection: duckdb.DuckDBPyConnection) -> None:
+    for hours in (3, 4):
+        derive_days(connection, limits=Limits.of({"energy_much_kwh": str(90 + hours)}), derived_at=NOW + hours * HOUR)
+    # From here on the statistics of the file tell of stamps that no row has.
+    connection.execute("CHECKPOINT")
+    connection.execute("DELETE FROM raw.settings_history")
+    first, newest = ({"energy_much_kwh": kwh} for kwh in ("80", "90"))
+    for hours, limits in enumerate((first, newest, newest)):
+        derive_days(connection, limits=Limits.of(limits), derived_at=NOW + hours * HOUR)
+    assert [settings["energy_much_kwh"] for settings in in_force(connection)] == ["80", "90"]
+    found = [
+        first_settings(connection),
+        settings_at(connection, NOW),
+        settings_at(connection, NOW + HOUR),
+        newest_settings(connection),
+    ]
+    assert found == [SettingsInForce(ReportDate.SESSION_END, Limits.of(limits)) for limits in (first, first, newest, newest)]
 
 
 def test_of_two_settings_of_one_instant_the_later_one_is_kept(connection: duckdb.DuckDBPyConnection) -> None:

@@ -122,8 +122,8 @@ def test_a_vehicle_that_the_api_no_longer_knows_is_gone_keeps_its_rows_and_fails
     again = pipeline.refresh(DAYS)
     assert again.success
     assert pipeline.rows(
-        "SELECT outcome, requests FROM raw.fetches WHERE electric_vehicle_id = ? ORDER BY fetched_at DESC LIMIT 1", gone
-    ) == [("gone", 2)]
+        "SELECT arg_max((outcome, requests), fetched_at) FROM raw.fetches WHERE electric_vehicle_id = ?", gone
+    ) == [(("gone", 2),)]
     assert pipeline.rows(CONTENT) == before[: len(pipeline.rows(CONTENT))]
     assert told_of_run(again, "raw_sessions")["vehicles_failed"] == 0
     assert told_of_run(again, "raw_sessions")["vehicles_gone"] == 1

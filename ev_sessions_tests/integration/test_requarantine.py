@@ -18,7 +18,7 @@ from ev_sessions.cli.main import app
 from ev_sessions.days import ONE_DAY, DayRange
 from ev_sessions.limits import Limits
 from ev_sessions.settings import PublishedAccess, ReportDate, Settings
-from ev_sessions.tables import RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, RAW_VEHICLES
+from ev_sessions.tables import RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, RAW_SETTINGS_HISTORY, RAW_TOUCHED_DAYS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.ledger import totals
 from ev_sessions.warehouse.monthly import pending_months, sum_months
@@ -243,6 +243,21 @@ def test_a_command_that_was_killed_begins_anew_where_the_limits_have_changed_sin
     touch(stock, SAME, minutes=1)
     derive_the_newest(stock, minutes=2)
     assert touch(stock, OTHER, minutes=3) == list(DAYS)
+
+
+def test_a_command_that_was_killed_goes_on_where_later_settings_were_deleted(stock: Stock) -> None:
+    begun, derived, again = (DERIVED_AT + timedelta(minutes=minutes) for minutes in (1, 2, 3))
+    later = {"in_force_from": DERIVED_AT + ONE_DAY, "settings": "{}", "program_version": "9", "run_id": "later"}
+    with stock.database.writing() as connection:
+        insert(connection, RAW_SETTINGS_HISTORY, later)
+        # From here on the statistics of the file tell of a stamp that no row has.
+        connection.execute("CHECKPOINT")
+        connection.execute("DELETE FROM raw.settings_history WHERE run_id = 'later'")
+        touch_again(connection, DAYS, settings=OTHER, touched_at=begun)
+        connection.execute("DELETE FROM raw.touched_days WHERE session_day < ?", [DAYS.last])
+        derive_days(connection, DAYS.last, limits=OTHER.limits, derived_at=derived)
+        insert(connection, RAW_TOUCHED_DAYS, {"session_day": DAYS.first, "touched_at": begun, "run_id": "requarantine"})
+        assert touch_again(connection, DAYS, settings=OTHER, touched_at=again) == list(DAYS)[:2]
 
 
 def test_a_command_that_came_to_its_end_judges_every_day_again_the_next_time(stock: Stock) -> None:

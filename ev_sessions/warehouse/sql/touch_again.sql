@@ -3,7 +3,7 @@
 -- where it was. Days are found in every table that has sessions: one that lost its rows gets them back.
 INSERT INTO raw.touched_days BY NAME
 WITH newest AS (
-    SELECT settings, in_force_from FROM raw.settings_history ORDER BY in_force_from DESC LIMIT 1
+    SELECT arg_max(settings, in_force_from) AS settings, max(in_force_from) AS in_force_from FROM raw.settings_history
 ), done AS (
     SELECT greatest((SELECT min(touched_at) FROM raw.touched_days WHERE run_id = $run_id), in_force_from) AS since
     FROM newest
