@@ -17,12 +17,12 @@ from ev_sessions.assets.published import published
 from ev_sessions.days import DayRange
 from ev_sessions.ingest.interruptible import run_interruptibly
 from ev_sessions.ingest.plan import VehicleWindow, plan
-from ev_sessions.ingest.reconciliation import Row, ask_sums, months_to_ask, parse_past_month
+from ev_sessions.ingest.reconciliation import Row, ask_sums, months_to_ask, months_touched, parse_past_month
 from ev_sessions.partner_api import Counts
 from ev_sessions.resources import Clock, PartnerApiResource, WarehouseResource
 from ev_sessions.tables import RAW_RECONCILIATIONS, RAW_SESSIONS
 from ev_sessions.warehouse.fleet import fleet
-from ev_sessions.warehouse.reconciliation import Asked, reconcile, whom_to_ask
+from ev_sessions.warehouse.reconciliation import Asked, months_in_turn, reconcile, whom_to_ask
 from ev_sessions.warehouse.unread import standing
 
 
@@ -59,7 +59,7 @@ def reconciliations_asset(graph: Graph, *, budget: int) -> dg.AssetsDefinition:
                 fleet_is_chosen=bool(partner_api.fleet_file),
             )
             with session_warehouse.reading() as connection:
-                months = _months(connection, graph, config, asked)
+                months = months_in_turn(connection, asked.org_id, _months(connection, graph, config, asked))
                 windows = _windows(connection, asked, months, budget, config.vehicles)
             answers, counts = _ask(partner_api, months, windows, budget)
             with session_warehouse.writing() as connection:
@@ -88,13 +88,16 @@ def _months(connection: duckdb.DuckDBPyConnection, graph: Graph, config: Reconci
 def _windows(
     connection: duckdb.DuckDBPyConnection, asked: Asked, months: Sequence[date], budget: int, most: int | None
 ) -> list[VehicleWindow]:
-    """The vehicles to ask, in their order, each with the part of `months` that it was there."""
+    """The vehicles to ask, in their order, each with its days from the first to the last of `months`.
+
+    Those that were there only in months between that are not asked for are left out.
+    """
     if not months:
         return []
-    days = DayRange(months[0], DayRange.month(months[-1]).last)
+    days = DayRange(min(months), DayRange.month(max(months)).last)
     vehicles = fleet(connection, asked.org_id)
     windows = plan(vehicles, dict.fromkeys((vehicle.electric_vehicle_id for vehicle in vehicles), days))
-    by_vehicle = {window.electric_vehicle_id: window for window in windows}
+    by_vehicle = {window.electric_vehicle_id: window for window in windows if months_touched(window.days, months)}
     order = whom_to_ask(connection, asked.org_id, budget if most is None else most)
     return [by_vehicle[vehicle] for vehicle in order if vehicle in by_vehicle][:most]
 

@@ -51,18 +51,24 @@ def parse_past_month(text: str, first_day: date, now: datetime) -> date:
     return month.first
 
 
+def months_touched(days: DayRange, months: Iterable[date]) -> list[date]:
+    """Those of `months` (first days) that have any of `days`, in order."""
+    return sorted(month for month in months if DayRange.month(month).clip(days.first, days.last))
+
+
 async def ask_sums(
     api: PartnerApi, months: Sequence[date], windows: Iterable[VehicleWindow], *, budget: int, concurrency: int
 ) -> list[Row]:
     """What the API says of `months` (first days), of the organisation and of as many of `windows` as `budget` requests allow.
 
-    A vehicle is asked for the months that its window touches. Repeated requests count; those that are being repeated when the
-    budget runs out may go beyond it. What cannot be read or understood is told in the row.
+    Both are asked in the order given. A vehicle is asked for the months that its window touches, as it does at least one.
+    Repeated requests count; those that are being repeated when the budget runs out may go beyond it. What cannot be read or
+    understood is told in the row.
 
     Raises:
         CredentialsRefused, RetryBudgetSpent, ...: what concerns all of them.
     """
-    totals: list[Question] = [partial(_of_organisation, api, month) for month in reversed(months)]
+    totals: list[Question] = [partial(_of_organisation, api, month) for month in months]
     vehicles: list[Question] = [partial(_of_vehicle, api, window, months) for window in windows]
     queue = deque(totals[: max(1, budget // 2)] + vehicles)
     rows: list[Row] = []
@@ -90,7 +96,7 @@ async def _of_organisation(api: PartnerApi, month: date) -> list[Row]:
 
 async def _of_vehicle(api: PartnerApi, window: VehicleWindow, months: Sequence[date]) -> list[Row]:
     """A row for each month of the vehicle's life; without any figure where the answer leaves the month out."""
-    own = [month for month in months if DayRange.month(month).clip(window.days.first, window.days.last)]
+    own = months_touched(window.days, months)
     days = DayRange(own[0], DayRange.month(own[-1]).last)
     answer = await _answer(api.monthly_savings(window.user_id, window.electric_vehicle_id, days))
     owner = {"user_id": window.user_id, "electric_vehicle_id": window.electric_vehicle_id}

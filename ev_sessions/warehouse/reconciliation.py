@@ -35,6 +35,7 @@ from ev_sessions.warehouse.comparison import (
 from ev_sessions.warehouse.scripts import frugally, read_script, run_sql, transaction
 
 _MEGABYTES = 256
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 Row = Mapping[str, Any]
 Key = tuple[UUID | None, date]
@@ -94,6 +95,24 @@ def whom_to_ask(connection: duckdb.DuckDBPyConnection, org_id: UUID, most: int) 
     rows = run_sql(connection, read_script("questions/reconciliation_order.sql"), {"org_id": org_id}).fetchall()
     again = [vehicle for vehicle, differed in rows if differed][: most // 2]
     return list(dict.fromkeys([*again, *(vehicle for vehicle, _ in rows)]))
+
+
+def months_in_turn(connection: duckdb.DuckDBPyConnection, org_id: UUID, months: Iterable[date]) -> list[date]:
+    """`months` (first days) in the order to ask for the organisation's sums: those asked longest ago first, never before all.
+
+    Of those asked at the same time, or never, the newest comes first.
+    """
+    rows = connection.execute(
+        """
+        SELECT report_month, max(asked_at)
+        FROM raw.reconciliations
+        WHERE org_id = ? AND electric_vehicle_id IS NULL
+        GROUP BY report_month
+        """,
+        [org_id],
+    ).fetchall()
+    asked_at: dict[date, datetime] = dict(rows)
+    return sorted(sorted(months, reverse=True), key=lambda month: asked_at.get(month, _NEVER))
 
 
 def reconcile(connection: duckdb.DuckDBPyConnection, answers: Sequence[Row], asked: Asked) -> None:
@@ -216,10 +235,11 @@ def _apart(found: Comparison) -> str:
 
 
 def _likely_cause(row: Row, own: Mapping[str, Decimal | None], apart: frozenset[str], ours: _Circumstances, asked: Asked) -> str:
-    """What on our side fits the direction of the difference, or that nothing does."""
+    """What on our side fits the direction of the difference, or that nothing does: where the counts are the same, no row is."""
     api, month = _api_figures(row), DayRange.month(row["report_month"])
-    less = any((own[name] or 0) < (api[name] or 0) for name in apart)
-    more = any((own[name] or 0) > (api[name] or 0) for name in apart)
+    rows_differ = api["sessions"] != own["sessions"]
+    less = rows_differ and any((own[name] or 0) < (api[name] or 0) for name in apart)
+    more = rows_differ and any((own[name] or 0) > (api[name] or 0) for name in apart)
     in_total = row["electric_vehicle_id"] is None
     found = [
         (less and ours.unread_vehicle_days, f"{ours.unread_vehicle_days} vehicle-days are unread"),

@@ -27,7 +27,8 @@ from ev_sessions_tests.operation import QUIET, Operation, later, operating
 from ev_sessions_tests.pipeline import failures, findings, sandbox_with
 
 FIRST_DAY, LAST_DAY = date(2025, 1, 26), date(2025, 3, 31)
-FEBRUARY, MARCH = date(2025, 2, 1), date(2025, 3, 1)
+FEBRUARY, MARCH, APRIL = date(2025, 2, 1), date(2025, 3, 1), date(2025, 4, 1)
+OF_MARCH = UUID(int=3)
 LONG_AFTER = datetime(2025, 5, 1, tzinfo=UTC)
 VEHICLES = 6
 
@@ -203,6 +204,36 @@ def test_the_budget_holds_and_every_vehicle_has_its_turn(having_read: HavingRead
         operation.now += later(days=1)
         reconcile(operation)
         assert set(asked_vehicles(operation)) == set(asked[:2])
+
+
+def test_where_requests_are_few_the_organisations_months_take_turns(having_read: HavingRead) -> None:
+    with having_read(sandbox_of_two_months(), reconcile_requests="2") as operation:
+        for _ in range(3):
+            operation.now += later(days=7)
+            assert reconcile(operation).success
+        asked = operation.pipeline.rows(
+            "SELECT report_month FROM raw.reconciliations WHERE electric_vehicle_id IS NULL ORDER BY asked_at"
+        )
+        assert asked == [(MARCH,), (FEBRUARY,), (MARCH,)]
+
+
+def test_a_vehicle_that_was_there_only_in_a_month_that_is_not_asked_for_takes_no_request(having_read: HavingRead) -> None:
+    sandbox = sandbox_of_two_months(now=datetime(2025, 6, 1, tzinfo=UTC))
+    with having_read(sandbox) as operation:
+        operation.pipeline.change(
+            "INSERT INTO analytics.fleet_daily SELECT * REPLACE (session_day + 31 AS session_day) FROM analytics.fleet_daily "
+            "WHERE session_day BETWEEN '2025-03-01' AND '2025-03-30'"
+        )
+        operation.pipeline.change("DELETE FROM analytics.fleet_daily WHERE session_day = '2025-03-10'")
+        operation.pipeline.change(
+            f"INSERT INTO raw.vehicles SELECT * REPLACE ('{OF_MARCH}' AS electric_vehicle_id, "
+            "'2025-03-04 10:00:00+00' AS created_at, '2025-03-20 10:00:00+00' AS deleted_at) FROM raw.vehicles LIMIT 1"
+        )
+        result = reconcile(operation, vehicles=VEHICLES)
+        assert result.success, failures(result)
+        assert {month for _, month in outcomes(operation)} == {FEBRUARY, APRIL}
+        assert sorted(asked_vehicles(operation)) == sorted(sandbox.truth.vehicle_ids())
+        assert sandbox.counts.savings == 2 + VEHICLES
 
 
 def test_a_vehicle_that_differed_is_asked_again_at_once_and_the_others_still_have_their_turn(having_read: HavingRead) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from ev_sessions.tables import RAW_FETCHES, RAW_QUARANTINE, RAW_SESSION_VERSIONS, RAW_SESSIONS, RAW_VEHICLES
 from ev_sessions.warehouse.connection import Database
-from ev_sessions.warehouse.reconciliation import Asked, outcomes, reconcile, rows_of_run, whom_to_ask
+from ev_sessions.warehouse.reconciliation import Asked, months_in_turn, outcomes, reconcile, rows_of_run, whom_to_ask
 from ev_sessions_tests.raw_rows import NOW, at, derive_days, insert, kept_out, read, session, uid, vehicle
 
 MONTH, LAST = date(2026, 3, 1), date(2026, 3, 31)
@@ -106,9 +106,32 @@ def test_where_nothing_here_fits_it_says_when_the_month_was_read_last(connection
     assert compared(connection, of_a_vehicle(1, 10, 2)) == [("differs", f"savings: {NOTHING_HERE}, on 2026-06-01")]
 
 
+def test_missing_rows_are_no_cause_where_the_count_is_the_same(connection: duckdb.DuckDBPyConnection) -> None:
+    insert(connection, RAW_QUARANTINE, kept_out("r1"))
+    assert compared(connection, of_a_vehicle(1, 10, 2)) == [("differs", f"savings: {NOTHING_HERE}, on 2026-06-01")]
+    no_count = said(api_energy_kwh=10, api_savings_eur=2)
+    missing = "1 records in quarantine are not in raw.sessions"
+    assert compared(connection, no_count, asked=replace(ASKED, run_id="no count")) == [("differs", f"savings: {missing}")]
+
+
+def test_rows_too_many_are_no_cause_where_the_count_is_the_same(connection: duckdb.DuckDBPyConnection) -> None:
+    insert(connection, RAW_SESSIONS, session("slip", energy_charged_kwh=Decimal(24_000), actual_savings_eur=Decimal(1)))
+    derive_days(connection)
+    assert compared(connection, of_a_vehicle(2, 24_010, 1)) == [("differs", f"savings: {NOTHING_HERE}, on 2026-06-01")]
+
+
+def test_a_row_that_the_tolerance_hides_in_the_count_may_still_be_the_cause(connection: duckdb.DuckDBPyConnection) -> None:
+    insert(connection, RAW_SESSIONS, *(session(f"free {number}", actual_savings_eur=None) for number in range(199)))
+    insert(connection, RAW_QUARANTINE, kept_out("r1"))
+    expected = "savings: 1 records in quarantine are not in raw.sessions"
+    assert compared(connection, said(api_sessions=201, api_savings_eur=2)) == [("differs", expected)]
+
+
 def test_causes_that_would_make_the_other_side_more_are_not_named(connection: duckdb.DuckDBPyConnection) -> None:
     insert(connection, RAW_QUARANTINE, kept_out("r1"))
-    assert compared(connection, of_a_vehicle(1, 10, 0)) == [("differs", f"savings: {NOTHING_HERE}, on 2026-06-01")]
+    assert compared(connection, said(api_energy_kwh=10, api_savings_eur=0)) == [
+        ("differs", f"savings: {NOTHING_HERE}, on 2026-06-01")
+    ]
 
 
 def test_a_fleet_file_may_explain_a_total_that_is_less_here(connection: duckdb.DuckDBPyConnection) -> None:
@@ -214,6 +237,16 @@ def test_those_never_asked_come_first_then_those_asked_longest_ago(connection: d
     compared(connection, said("v2"))
     assert whom_to_ask(connection, uid("org"), 10) == [uid("v3"), uid("v2"), uid("v1")]
     assert whom_to_ask(connection, uid("another"), 10) == []
+
+
+def test_of_the_organisation_months_never_asked_come_first_then_those_asked_longest_ago(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    months = [date(2026, number, 1) for number in (1, 2, 3, 4)]
+    compared(connection, said(None, months[3], api_savings_eur=0), said("v1", months[0]))
+    compared(connection, said(None, months[1], api_savings_eur=0), asked=replace(ASKED, asked_at=NOW - timedelta(days=7)))
+    assert months_in_turn(connection, uid("org"), months) == [months[2], months[0], months[1], months[3]]
+    assert months_in_turn(connection, uid("another"), months) == months[::-1]
 
 
 def test_those_that_differed_come_before_all_but_only_half_of_what_may_be_asked(connection: duckdb.DuckDBPyConnection) -> None:
