@@ -29,6 +29,9 @@ _CHANGED_FIELDS = "list_filter([{}], lambda field: field IS NOT NULL)".format(
     ", ".join(f"if(session.{field.name} IS DISTINCT FROM former.{field.name}, '{field.name}', NULL)" for field in CHANGEABLE)
 )
 
+# What follows once the answers are known and fit the days asked for.
+_STEPS = ("3_hold", "4_decide", "5_sessions", "6_versions", "7_quarantine", "8_ledger", "9_touched", "10_report")
+
 # SQL that is made from what stands elsewhere.
 _PARTS = {
     "changed_fields": _CHANGED_FIELDS,
@@ -155,7 +158,7 @@ def _land(connection: duckdb.DuckDBPyConnection, values: dict[str, object], limi
             return LandingReport()
         run_script(connection, "sql/landing/2_answers.sql", values | extent)
         _require_days_that_fit(connection, limits)
-        for step in ("3_hold", "4_decide", "5_sessions", "5_versions", "6_quarantine", "7_ledger", "8_report"):
+        for step in _STEPS:
             run_sql(connection, read_script(f"sql/landing/{step}.sql", **_PARTS), values | extent)
         return _report(connection)
 

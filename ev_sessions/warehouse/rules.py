@@ -93,7 +93,7 @@ RULES = (
          about=_RECORD, judged_by="ingest/batch.py"),
     Rule(2, "id_of_two_vehicles", _IDENTITY, _E, "The same id also stands under another vehicle",
          "An id names one session; which of the two is right cannot be told",
-         about=_RECORD, judged_by="warehouse/sql/landing/6_quarantine.sql"),
+         about=_RECORD, judged_by="warehouse/sql/landing/7_quarantine.sql"),
     Rule(3, "no_end", _TIME, _W, "Neither unplugged nor an inferred end", "0.1 % of real home sessions",
          "session_end IS NULL"),
     Rule(4, "ends_before_plug_in", _TIME, _E, "The end lies before plug-in", "A stay cannot take less than no time",
