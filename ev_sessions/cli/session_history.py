@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -46,22 +49,33 @@ def show_history(environ: Mapping[str, str], session_id: UUID, *, as_json: bool)
 def _lines(story: Story) -> Iterator[str]:
     customer = as_customer(story.user_id, story.external_user_id)
     yield f"Session {story.session_id} of vehicle {story.electric_vehicle_id}, customer {customer}"
-    for version in story.versions:
-        yield from _first(version) if version is story.versions[0] else _next(version)
-        if version.end_reason in _ENDS and version.replaced_at is not None:
-            yield f"{as_second(version.replaced_at)}  {_ENDS[version.end_reason]} (run {version.replaced_by_run_id})"
+    for _, told in sorted(_events(story), key=itemgetter(0)):
+        yield from told
     yield f"{'now':25}{_standing(story)}"
 
 
+def _events(story: Story) -> Iterator[tuple[datetime, Iterator[str]]]:
+    """When something became known, and what is told of it."""
+    for before, version in pairwise([None, *story.versions]):
+        if version is None:
+            continue
+        yield version.valid_from, _first(version) if before is None else _next(before, version)
+        if version.end_reason in _ENDS and version.replaced_at is not None:
+            yield version.replaced_at, iter([_dated(version.replaced_at, _ENDS[version.end_reason], version.replaced_by_run_id)])
+    for form in story.unusable:
+        told = f"in a form that could not be used until {as_second(form.until)}: {'; '.join(form.reasons)}"
+        yield form.since, iter([_dated(form.since, told)])
+
+
 def _first(version: Version) -> Iterator[str]:
-    yield f"{as_second(version.valid_from)}  first listed, under the day {version.session_day}"
+    yield _dated(version.valid_from, f"first listed, under the day {version.session_day}")
     for name in _TOLD_FIRST:
         yield _indented(f"{name}: {as_text(version.values[name], RAW_SESSIONS.column(name))}")
 
 
-def _next(version: Version) -> Iterator[str]:
-    event = "listed again" if version.returned else "restated"
-    yield f"{as_second(version.valid_from)}  {event}, version {version.number}, under the day {version.session_day}"
+def _next(before: Version, version: Version) -> Iterator[str]:
+    event, run_id = ("listed again", None) if version.returned else ("restated", before.replaced_by_run_id)
+    yield _dated(version.valid_from, f"{event}, version {version.number}, under the day {version.session_day}", run_id)
     for change in version.changes:
         yield _indented(f"{change.field.name}: {as_text(change.before, change.field)} -> {as_text(change.after, change.field)}")
 
@@ -81,6 +95,10 @@ def _because(text: str, story: Story) -> str:
     return ": ".join([text, *(["; ".join(story.reasons)] if story.reasons else [])])
 
 
+def _dated(instant: datetime, text: str, run_id: str | None = None) -> str:
+    return f"{as_second(instant)}  {text}{f' (run {run_id})' if run_id else ''}"
+
+
 def _indented(text: str) -> str:
     return f"{'':25}{text}"
 
@@ -93,6 +111,10 @@ def _as_json(story: Story) -> dict[str, Any]:
         "first_seen_at": as_json_value(story.first_seen_at),
         "is_listed": story.is_listed,
         "quarantine_reasons": list(story.reasons),
+        "unusable": [
+            {"since": as_json_value(form.since), "until": as_json_value(form.until), "reasons": list(form.reasons)}
+            for form in story.unusable
+        ],
         "flags": None if story.flags is None else list(story.flags),
         "versions": [_version_as_json(version) for version in story.versions],
     }

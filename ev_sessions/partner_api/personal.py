@@ -64,7 +64,7 @@ def marked(text: str) -> str:
 def without_persons(raw: str, legible: Legible | None = None) -> str:
     """The JSON text `raw` (NaN and infinities may be in it) with marks for what may speak of a person, without white space.
 
-    In the outermost object, fields called as in `legible` are of known meaning: their texts stay also where they fit that.
+    In the outermost object, fields called as in `legible` are of known meaning: their texts stay where they fit that alone.
 
     Raises:
         RecursionError: it is nested too deeply to be read.
@@ -78,7 +78,7 @@ def _shown(value: object, depth: int, legible: re.Pattern[str]) -> str:
         case None | bool() | _Number():
             return _literal(value)
         case str():
-            kept = not value or (len(value) <= _LONGEST_WORD and (legible.fullmatch(value) or _HARMLESS.fullmatch(value)))
+            kept = not value or (len(value) <= _LONGEST_WORD and legible.fullmatch(value))
             return f'"{value}"' if kept else _mark(value)
         case _Members() if depth < _DEEPEST:
             return _object(value, depth + 1, {})

@@ -53,9 +53,9 @@ _NUMBERS = (
 _OWN_FIELD = "(extra)"
 # A number field that holds a string: msgspec would take "12.3" and even "NaN" for a decimal.
 _TEXT_FOR_NUMBER = re.compile(rb'_(?:pct|kwh|kw|eur)"\s*:\s*"')
-# Texts that tell what is wrong with an id, a number or a stamp, and are nothing else: a number of a telephone or a house is
+# Texts that tell what is wrong with an id, a number, a stamp or a truth, and are nothing else: the number of a telephone is
 # shorter than most of an id, longer than an amount, and no date.
-_LIKE_AN_ID = re.compile("[0-9a-fA-F-]{16,40}")
+_LIKE_AN_ID = re.compile("[0-9]{1,4}|[0-9a-fA-F-]{16,40}")
 _LIKE_A_NUMBER = re.compile(
     r"[+-]?[0-9]{0,6}(?:[.,][0-9]{0,12})?(?:[eE][+-]?[0-9]{1,3})? ?(?:kWh|Wh|kW|W|EUR|€|%)?|NaN|[+-]?Infinity"
 )
@@ -63,8 +63,10 @@ _LIKE_A_STAMP = re.compile(
     "(?:[0-9]{4}[-./][0-9]{1,2}[-./][0-9]{1,2}|[0-9]{1,2}[-./][0-9]{1,2}[-./][0-9]{4})"
     "(?:[Tt ][0-9]{1,2}(?:[:.,][0-9]{1,9}){0,3} ?(?:[Zz]|[+-][0-9]{1,2}:?[0-9]{0,2})?)?"
 )
+_LIKE_A_TRUTH = re.compile("(?i:true|false|yes|no|on|off)")
 _LEGIBLE = {
     "id": _LIKE_AN_ID,
+    "is_at_home": _LIKE_A_TRUTH,
     **dict.fromkeys(_NUMBERS, _LIKE_A_NUMBER),
     **dict.fromkeys(_STAMPS, _LIKE_A_STAMP),
 }

@@ -130,9 +130,11 @@ class Data:
 
         Raises:
             NoSuchMeasures: there is no such group or period.
+            DayRangeError: it is no day, or `last` lies before `first`.
         """
-        view = _measures_view(period, by)
-        return self._cut_by(view.key[0], view, _day(first).replace(day=1) if view.key[0] == "report_month" else first, last)
+        view, days = _measures_view(period, by), DayRange(_day(first), _day(last))
+        begin = days.first.replace(day=1) if view.key[0] == "report_month" else days.first
+        return self._cut_by(view.key[0], view, begin, days.last)
 
     def as_of(self, instant: datetime | str) -> pd.DataFrame:
         """`raw.sessions` as it was known at `instant`: as if only the answers read until then had ever been landed.

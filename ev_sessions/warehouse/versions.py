@@ -63,11 +63,21 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusable:
+    """A form of a session that could not be used, for `reasons`: read from `since` on, until the read at `until` (both aware)."""
+
+    since: datetime
+    until: datetime
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """All that is known of a session id under one vehicle.
 
-    `versions` are in the order of their validity; none, where it never came in a form that can be typed. `reasons` are those for
-    which it is in quarantine now. `external_user_id` is the supplier's own number of the customer, where it is known. `flags` are
+    `versions` are in the order of their validity; none, where it never came in a form that can be typed. `unusable` are former
+    forms that could not be. `reasons` are those for which it is in quarantine now. `external_user_id` is the supplier's own
+    number of the customer, where it is known. `flags` are
     the warnings on its row of `analytics.sessions`; None: it has no row there.
     """
 
@@ -77,6 +87,7 @@ class Story:
     electric_vehicle_id: UUID
     first_seen_at: datetime
     versions: tuple[Version, ...]
+    unusable: tuple[Unusable, ...]
     reasons: tuple[str, ...]
     flags: tuple[str, ...] | None
 
@@ -119,10 +130,12 @@ def stories(connection: duckdb.DuckDBPyConnection, session_id: UUID) -> list[Sto
         UnknownSession: no table has it.
     """
     versions = _by_vehicle(connection, "questions/versions_of_session.sql", session_id)
+    unusable = _by_vehicle(connection, "questions/unusable_of_session.sql", session_id)
     verdicts = _by_vehicle(connection, "questions/verdicts_of_session.sql", session_id)
-    if not versions and not verdicts:
+    vehicles = sorted({*versions, *unusable, *verdicts})
+    if not vehicles:
         raise UnknownSession(f"no session {session_id} was ever landed; check the id, and whether its days have been read")
-    return [_story(session_id, versions.get(key, []), verdicts.get(key, [])) for key in sorted({*versions, *verdicts})]
+    return [_story(session_id, versions.get(key, []), unusable.get(key, []), verdicts.get(key, [])) for key in vehicles]
 
 
 _Row = Mapping[str, Any]
@@ -135,8 +148,8 @@ def _by_vehicle(connection: duckdb.DuckDBPyConnection, question: str, session_id
     return {key: list(own) for key, own in groupby(rows, key=lambda row: row["electric_vehicle_id"])}
 
 
-def _story(session_id: UUID, versions: Sequence[_Row], verdicts: Sequence[_Row]) -> Story:
-    newest = [*verdicts, *versions][-1]
+def _story(session_id: UUID, versions: Sequence[_Row], unusable: Sequence[_Row], verdicts: Sequence[_Row]) -> Story:
+    newest = [*unusable, *verdicts, *versions][-1]
     verdict: _Row = verdicts[0] if verdicts else {}
     return Story(
         session_id,
@@ -145,6 +158,7 @@ def _story(session_id: UUID, versions: Sequence[_Row], verdicts: Sequence[_Row])
         newest["electric_vehicle_id"],
         newest["first_seen_at"],
         tuple(_version(row, before) for before, row in pairwise([None, *versions]) if row),
+        tuple(Unusable(row["first_seen_at"], row["left_at"], tuple(row["reasons"])) for row in unusable),
         tuple(verdict.get("reasons") or ()),
         None if verdict.get("flags") is None else tuple(verdict["flags"]),
     )

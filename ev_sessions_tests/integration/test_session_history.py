@@ -92,7 +92,7 @@ def test_a_session_that_was_restated_vanished_and_came_back_is_told_in_order(tel
         "energy_charged_kwh: 12.5 kWh",
         "actual_cost_eur: 2.5 EUR",
         "actual_savings_eur: unknown",
-        "2026-03-04 03:15:00 UTC  restated, version 2, under the day 2026-03-02",
+        "2026-03-04 03:15:00 UTC  restated, version 2, under the day 2026-03-02 (run run-2)",
         "energy_charged_kwh: 12.5 kWh -> 13 kWh",
         "actual_savings_eur: unknown -> -0.4 EUR",
         "is_at_home: unknown -> no",
@@ -150,6 +150,19 @@ def test_a_session_that_never_could_be_used_has_a_story_without_versions(tell: T
     (story,) = json.loads(history(SESSION, "--json").stdout)["vehicles"]
     assert (story["versions"], story["first_seen_at"], story["is_listed"]) == ([], "2026-03-03T03:15:00Z", False)
     assert story["quarantine_reasons"] == ["malformed: energy_charged_kwh is not a number"]
+
+
+def test_a_session_that_could_not_be_used_at_first_says_until_when_and_why(tell: Tell, history: History) -> None:
+    tell(rejected=(Rejection(str(SESSION)),))
+    tell(charged())
+    why = "malformed: energy_charged_kwh is not a number"
+    lines = history(SESSION).stdout.splitlines()
+    assert lines[1:3] == [
+        f"2026-03-03 03:15:00 UTC  in a form that could not be used until 2026-03-04 03:15:00 UTC: {why}",
+        "2026-03-04 03:15:00 UTC  first listed, under the day 2026-03-02",
+    ]
+    (story,) = json.loads(history(SESSION, "--json").stdout)["vehicles"]
+    assert story["unusable"] == [{"since": "2026-03-03T03:15:00Z", "until": "2026-03-04T03:15:00Z", "reasons": [why]}]
 
 
 def test_a_session_that_is_gone_says_so_to_the_end(tell: Tell, history: History) -> None:

@@ -125,7 +125,17 @@ def test_a_text_that_tells_what_is_wrong_with_a_known_field_stays_in_the_payload
 @pytest.mark.parametrize("field", ["id", "plug_in_time", "energy_charged_kwh", "is_at_home"])
 @pytest.mark.parametrize(
     "text",
-    ["Jane Doe", "jane@example.org", "Ada", "Main Street 1", "0170/1234567", "0170-1234567", "+491701234567", "0170 1234 567"],
+    [
+        "Jane Doe",
+        "jane@example.org",
+        "Ada",
+        "Main Street 1",
+        "0170/1234567",
+        "0170-1234567",
+        "+491701234567",
+        "0170 1234 567",
+        "erika",
+    ],
 )
 def test_a_person_in_a_known_field_does_not_stay_in_the_payload(field: str, text: str) -> None:
     assert payload_with(**{field: text})[field] == f"(text, {len(text)} characters)"
