@@ -77,8 +77,7 @@ class Story:
 
     `versions` are in the order of their validity; none, where it never came in a form that can be typed. `unusable` are former
     forms that could not be. `reasons` are those for which it is in quarantine now. `external_user_id` is the supplier's own
-    number of the customer, where it is known. `flags` are
-    the warnings on its row of `analytics.sessions`; None: it has no row there.
+    number of the customer, where it is known. `flags` are the warnings on its row of `analytics.sessions`; None: there is none.
     """
 
     session_id: UUID
