@@ -13,7 +13,6 @@ from decimal import Decimal
 import duckdb
 
 from ev_sessions.days import DayRange
-from ev_sessions.tables import ALL_TABLES
 from ev_sessions.warehouse.coverage import coverage
 from ev_sessions.warehouse.scripts import read_script, run_sql
 
@@ -132,11 +131,6 @@ def totals(connection: duckdb.DuckDBPyConnection, days: DayRange) -> Totals:
     ask_about(connection, days)
     (row,) = run_sql(connection, read_script("questions/totals.sql")).fetchall()
     return Totals(*row)
-
-
-def table_row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Rows of every table, by `schema.name`."""
-    return {table.full_name: len(connection.table(table.full_name)) for table in ALL_TABLES}
 
 
 def last_landing(connection: duckdb.DuckDBPyConnection) -> datetime | None:

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from ev_sessions.days import DayRange
-from ev_sessions.tables import ALL_TABLES, RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, RAW_VEHICLES
+from ev_sessions.tables import RAW_FETCHES, RAW_QUARANTINE, RAW_SESSIONS, RAW_VEHICLES
 from ev_sessions.warehouse import ledger
 from ev_sessions.warehouse.connection import Database
 from ev_sessions.warehouse.ledger import DayCount, DayCoverage, DuplicateKeys, RowsOutsideWindow
@@ -129,10 +129,3 @@ def test_totals_of_days_that_are_not_derived_are_unknown_and_not_zero(database: 
         None,
         None,
     )
-
-
-def test_every_table_has_a_row_count(database: Database) -> None:
-    write(database, lambda connection: insert(connection, RAW_SESSIONS, session("s1"), session("s2")))
-    with database.reading() as connection:
-        counts = ledger.table_row_counts(connection)
-    assert counts == {table.full_name: 0 for table in ALL_TABLES} | {"raw.sessions": 2}

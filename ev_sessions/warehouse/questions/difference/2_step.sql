@@ -33,7 +33,6 @@ CREATE OR REPLACE TEMP TABLE accepted_{step} AS
 SELECT
     electric_vehicle_id,
     id,
-    org_id,
     user_id,
     date_trunc('month', report_date)::DATE AS report_month,
     energy_charged_kwh::DECIMAL(38, 6) AS energy_kwh,
